@@ -1,0 +1,55 @@
+"""From archives to the papers' tables and figures. Named targets stand here, the rules in rules/."""
+
+import os
+import sys
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+sys.path.insert(0, workflow.basedir)
+os.environ["PYTHONPATH"] = os.pathsep.join([workflow.basedir, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+
+
+configfile: os.path.join(workflow.basedir, "config.yaml")
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/train.smk"
+include: "rules/features.smk"
+include: "rules/scores.smk"
+include: "rules/results.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        [paper_outputs(paper) for paper in STUDY.papers],
+        REPORT,
+
+
+rule datasets:
+    input:
+        image_stores(STUDY),
+
+
+rule tables:
+    input:
+        [table_outputs(paper) for paper in STUDY.papers],
+
+
+rule figures:
+    input:
+        [figure_outputs(paper) for paper in STUDY.papers],
+
+
+# One target a paper, under its name: snakemake demo
+for paper in STUDY.papers:
+
+    rule:
+        name:
+            paper
+        input:
+            paper_outputs(paper),
+            REPORT,

@@ -1,0 +1,51 @@
+"""Handwritten digits that scikit-learn ships (Alpaydin and Kaynak 1998, UCI optical recognition, test part)."""
+
+import gzip
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from methods.data.images import ImageSet
+from methods.data.readers.cells import draw
+
+RECORD = {
+    "title": "Digits of scikit-learn, alone or as 2x2 mosaics",
+    "parameters": {
+        "digits": {
+            "type": "array",
+            "items": {"type": "integer", "minimum": 0, "maximum": 9},
+            "description": "digits that make the classes, in class order",
+        },
+        "multi_label": {"type": "boolean", "default": False, "description": "label = the set of digits present"},
+        "scramble": {"type": "boolean", "default": False, "description": "permute the 64 pixels of every digit"},
+    },
+}
+
+_LEVELS = 16  # pixel values run from 0 to 16
+
+
+def read(files: Mapping[str, Path], entries: Sequence[str], options: Mapping[str, Any]) -> ImageSet:
+    """Images of ``entries``, each one or four indices into the digits."""
+    with gzip.open(files["digits.csv.gz"]) as handle:
+        table = np.loadtxt(handle, delimiter=",").astype(np.int64)
+    pixels = ((table[:, :-1] * 255 + _LEVELS // 2) // _LEVELS).astype(np.uint8)
+
+    def cell(text: str) -> np.ndarray:
+        row = pixels[int(text)]
+        return (_scrambled(row, int(text)) if options["scramble"] else row).reshape(8, 8)
+
+    labels = _labels(entries, table[:, -1], options)
+    names = tuple(f"{number:05d}:{entry.replace(' ', '+')}" for number, entry in enumerate(entries))
+    return ImageSet(draw(entries, cell), labels, names, tuple(str(digit) for digit in options["digits"]))
+
+
+def _scrambled(row: np.ndarray, index: int) -> np.ndarray:
+    return row[np.random.RandomState(index).permutation(len(row))]
+
+
+def _labels(entries: Sequence[str], target: np.ndarray, options: Mapping[str, Any]) -> np.ndarray:
+    digits = np.array([[target[int(cell)] for cell in entry.split()] for entry in entries])
+    present = (digits[:, :, None] == np.array(options["digits"])).any(axis=1)
+    return present.astype(np.uint8) if options["multi_label"] else present.argmax(axis=1).astype(np.int64)

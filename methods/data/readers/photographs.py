@@ -1,0 +1,44 @@
+"""Patches of the two photographs that scikit-learn ships, averaged down to 8x8 gray pixels."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from methods.data.images import ImageSet
+from methods.data.readers.cells import draw
+
+RECORD = {
+    "title": "Gray patches of photographs, alone or as 2x2 mosaics",
+    "parameters": {},
+}
+
+_CELL = 8
+
+
+def read(files: Mapping[str, Path], entries: Sequence[str], options: Mapping[str, Any]) -> ImageSet:
+    """Images of ``entries``, each one or four patches ``file:top:left:side``."""
+    gray = {name: _luminance(path) for name, path in files.items()}
+
+    def cell(text: str) -> np.ndarray:
+        name, *box = text.split(":")
+        top, left, side = map(int, box)
+        return _shrink(gray[name][top : top + side, left : left + side])
+
+    names = tuple(f"{number:05d}:{entry.replace(' ', '+')}" for number, entry in enumerate(entries))
+    return ImageSet(draw(entries, cell), np.full(len(entries), -1, dtype=np.int64), names, ())
+
+
+def _luminance(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        rgb = np.asarray(picture.convert("RGB"), dtype=np.int64)
+    return (rgb @ np.array([299, 587, 114]) + 500) // 1000
+
+
+def _shrink(patch: np.ndarray) -> np.ndarray:
+    """Mean over square blocks in whole numbers, so that every machine gets the same pixels."""
+    block = len(patch) // _CELL
+    sums = patch.reshape(_CELL, block, _CELL, block).sum(axis=(1, 3))
+    return ((sums + block * block // 2) // (block * block)).astype(np.uint8)

@@ -1,0 +1,55 @@
+"""From a trained model and an image store to features."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from methods.data.images import ImageSet
+from methods.errors import ReproError
+from methods.features.store import ARRAYS, Features
+from methods.networks.model import OODModel, build_model
+from methods.training.augmentation import normalise, plain
+
+
+def restore_model(architecture: Mapping[str, Any], tensors: Mapping[str, np.ndarray], name: str) -> OODModel:
+    """The network of a model file, in evaluation mode.
+
+    Raises:
+        ReproError: tensors are missing, left over or of another shape; ``name`` is the file.
+    """
+    model = build_model(architecture)
+    own = {key: torch.from_numpy(value.copy()) for key, value in tensors.items() if not key.startswith("objective.")}
+    try:
+        model.load_state_dict(own, strict=True)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ReproError(f"The weights in {name} do not fit the network: {reason}") from error
+    return model.eval()
+
+
+def extract(
+    model: OODModel, images: ImageSet, normalisation: Mapping[str, Any], device: torch.device, batch: int
+) -> Features:
+    """Outputs of the model on un-augmented images, in file order, float32.
+
+    Args:
+        model: in evaluation mode.
+        images: N images.
+        normalisation: channel means and standard deviations of the training.
+        device: where to compute.
+        batch: images a forward pass.
+    """
+    model.to(device)
+    rows: dict[str, list[np.ndarray]] = {name: [] for name in ARRAYS}
+    with torch.no_grad():
+        for part in torch.from_numpy(images.images).split(batch):
+            outputs = model(normalise(plain(part.to(device)), normalisation))
+            for name in ARRAYS:
+                if (value := getattr(outputs, name)) is not None:
+                    rows[name].append(value.float().cpu().numpy())
+    arrays = {name: np.concatenate(parts) for name, parts in rows.items() if parts}
+    if np.array_equal(arrays["pooled"], arrays["embedding"]):
+        del arrays["pooled"]
+    return Features(labels=images.labels, sample_ids=images.sample_ids, **arrays)

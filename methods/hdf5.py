@@ -1,0 +1,59 @@
+"""Opening HDF5 files so that a damaged or foreign one is named in a sentence."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from methods.errors import ReproError
+
+
+@contextmanager
+def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
+    """Open for reading.
+
+    Raises:
+        ReproError: the file is missing, truncated or not HDF5, or breaks while it is read.
+    """
+    if not Path(path).is_file():
+        raise ReproError(f"{path} does not exist.")
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except OSError as error:
+        raise ReproError(
+            f"{path} cannot be read as HDF5 ({str(error).splitlines()[0]}): it is truncated or no HDF5 file. "
+            "Delete it and run the same command again."
+        ) from error
+
+
+def write_provenance(file: h5py.File, provenance: Mapping[str, Any]) -> None:
+    """Store the record as a JSON attribute."""
+    file.attrs["provenance"] = json.dumps(provenance, sort_keys=True)
+
+
+def read_provenance(file: h5py.File, kind: str) -> dict[str, Any]:
+    """The record of an open file, which must be of ``kind``.
+
+    Raises:
+        ReproError: the file has no record or is another kind of artifact.
+    """
+    text = file.attrs.get("provenance")
+    provenance = json.loads(text) if text is not None else {}
+    if provenance.get("kind") != kind:
+        found = repr(provenance["kind"]) if "kind" in provenance else "no record of its origin"
+        raise ReproError(
+            f"{file.filename} is not a file of kind {kind!r} made by this project: it has {found}. "
+            "Delete it and run the same command again."
+        )
+    return provenance
+
+
+def require_datasets(file: h5py.File, names: Iterable[str]) -> None:
+    """Refuse a file that lacks one of ``names``."""
+    missing = [name for name in names if name not in file]
+    if missing:
+        raise ReproError(f"{file.filename} lacks {', '.join(missing)}: delete it and run the same command again.")

@@ -1,0 +1,88 @@
+"""All metrics of one run as rows: detection on every OOD set and group, and how well ID classes are known."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from methods.errors import refuse
+from methods.features.store import Features, Readout
+from methods.metrics.identification import (
+    MAP_RULES,
+    accuracy,
+    mean_average_precision,
+    nearest_class_mean,
+    nearest_prototype,
+)
+from methods.metrics.ranking import detection_metrics
+
+Scores = Mapping[str, np.ndarray]
+Row = dict[str, Any]
+
+
+def evaluation_rows(
+    settings: Mapping[str, Any],
+    id_scores: Scores,
+    ood_scores: Mapping[str, Scores],
+    train: Features,
+    test: Features,
+    readout: Readout,
+) -> list[Row]:
+    """Rows with ``score``, ``level`` (set, group or id), ``target``, ``metric``, ``rule``, ``value``, ``complete``.
+
+    Args:
+        settings: ``task``, ``sets`` and ``groups`` (group -> all its sets, also those that cannot be had here).
+        id_scores: instance -> (N,) scores of ID test images.
+        ood_scores: OOD set -> instance -> scores.
+        train: ID training features.
+        test: ID test features.
+        readout: classifier and prototypes.
+    """
+    rows: list[Row] = []
+    for score, inside in id_scores.items():
+        sets = [
+            _row(score, "set", name, metric, rule, value)
+            for name, outside in ood_scores.items()
+            for metric, rule, value in detection_metrics(inside, outside[score])
+        ]
+        rows += sets + _group_rows(score, sets, settings["groups"])
+    return rows + identification_rows(settings["task"], train, test, readout)
+
+
+def identification_rows(task: str, train: Features, test: Features, readout: Readout) -> list[Row]:
+    """ID accuracy by classifier, class mean and prototype where they exist, or mAP by both rules."""
+    if task == "multi_label":
+        assert test.logits is not None
+        values = {("map", rule): mean_average_precision(test.logits, test.labels, rule) for rule in MAP_RULES}
+    else:
+        values = {("accuracy", rule): accuracy(predicted, test.labels) for rule, predicted in _predictions(train, test, readout)}
+    return [_row("", "id", "test", metric, rule, value) for (metric, rule), value in values.items()]
+
+
+def _predictions(train: Features, test: Features, readout: Readout) -> list[tuple[str, np.ndarray]]:
+    found = [("class_mean", nearest_class_mean(test.embedding, train.embedding, train.labels))]
+    if test.logits is not None:
+        found.append(("classifier", test.logits.argmax(axis=1)))
+    if readout.prototypes is not None and readout.prototype_classes is not None and test.projection is not None:
+        found.append(("prototype", nearest_prototype(test.projection, readout.prototypes, readout.prototype_classes)))
+    return found
+
+
+def _group_rows(score: str, sets: list[Row], groups: Mapping[str, list[str]]) -> list[Row]:
+    rows = []
+    for group, members in groups.items():
+        present = [row for row in sets if row["target"] in members]
+        for metric, rule in dict.fromkeys((row["metric"], row["rule"]) for row in present):
+            values = [row["value"] for row in present if (row["metric"], row["rule"]) == (metric, rule)]
+            whole = len(values) == len(members)
+            mean = sum(values) / len(values) if whole else ""
+            rows.append({**_row(score, "group", group, metric, rule, mean), "complete": f"{len(values)} of {len(members)}"})
+    return rows
+
+
+def _row(score: str, level: str, target: str, metric: str, rule: str, value: float | str) -> Row:
+    refuse(isinstance(value, float) and not np.isfinite(value), f"{metric} of {score} on {target} is {value}.")
+    return {
+        "score": score, "level": level, "target": target, "metric": metric, "rule": rule,
+        "value": value, "complete": "1 of 1",
+    }

@@ -1,0 +1,54 @@
+"""The model file: named tensors in safetensors form (no pickle), with the record of their origin.
+
+Names start with ``backbone.``, ``head.``, ``projector.`` or ``objective.``.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from methods.errors import ReproError
+from methods.files import atomic
+
+KIND = "model"
+
+
+def save_model(path: str | Path, tensors: Mapping[str, np.ndarray], provenance: Mapping[str, Any]) -> None:
+    """Write a model file, whole or not at all; the same content gives the same bytes."""
+    from safetensors.numpy import save_file
+
+    plain = {name: np.ascontiguousarray(tensor) for name, tensor in sorted(tensors.items())}
+    with atomic(path) as temporary:
+        save_file(plain, temporary, metadata={"provenance": json.dumps(provenance, sort_keys=True)})
+
+
+def load_model(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Tensors and provenance of a model file.
+
+    Raises:
+        ReproError: the file is missing, damaged or was not made by this project.
+    """
+    if not Path(path).is_file():
+        raise ReproError(f"The model file {path} does not exist.")
+    try:
+        with safe_open(path, framework="np") as file:
+            provenance = json.loads((file.metadata() or {}).get("provenance", "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ReproError(f"The model file {path} is damaged ({error}): delete it and run the same command again.") from error
+    if provenance.get("kind") != KIND:
+        raise ReproError(f"{path} is no model file of this project: it has no record of its origin.")
+    return tensors, provenance
+
+
+def require_architecture(path: str | Path, provenance: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Refuse a model file of another network than ``expected``, naming what differs."""
+    found = provenance["settings"]["architecture"]
+    differing = [key for key in expected if found.get(key) != expected[key]]
+    if differing:
+        details = "; ".join(f"{key} is {found.get(key)}, expected {expected[key]}" for key in differing)
+        raise ReproError(f"The model file {path} is from another network: {details}. Delete it and run again.")

@@ -1,0 +1,74 @@
+"""EDGE: unknown-aware multi-label learning by energy distribution gap expansion (Sun et al., AAAI 2025).
+
+L = L_id + alpha * L_conf + beta_t * L_gap with JointEnergy E(x) = sum_c softplus(z_c(x)); beta_t is 0 before
+``start_epoch``. The gap term pushes the energy of outliers below that of the k lowest-energy ID images of the
+batch, which stand in for tail ID samples.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits, relu, softplus
+
+from methods.networks.model import Outputs
+from methods.objectives.base import Context, Objective, Sizes, Terms
+
+RECORD = {
+    "title": "EDGE",
+    "paper": "Sun et al., EDGE: unknown-aware multi-label learning by energy distribution gap expansion, AAAI 2025",
+    "tasks": ["multi_label"],
+    "views": 1,
+    "needs_outliers": True,
+    "needs": ["head"],
+    "gives": ["logits"],
+    "protocols": ["corrected"],
+    "parameters": {
+        "alpha": {"type": "number", "minimum": 0, "default": 1.0, "description": "weight of the outlier confidence"},
+        "beta": {"type": "number", "minimum": 0, "default": 0.1, "description": "weight of the energy gap"},
+        "top_k": {"type": "integer", "minimum": 1, "default": 32, "description": "lowest-energy ID images a batch"},
+        "margin": {"type": "number", "default": 0.0, "description": "m of the hinge"},
+        "start_epoch": {"type": "integer", "minimum": 0, "default": 50, "description": "first epoch with the gap term"},
+    },
+}
+
+
+class Edge(Objective):
+    """BCE on ID images, all-negative BCE on outliers, pairwise energy hinge between the two."""
+
+    def __init__(self, parameters: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.parameters_ = dict(parameters)
+
+    def loss(
+        self, outputs: Outputs, outlier_outputs: Outputs | None, labels: torch.Tensor, context: Context
+    ) -> Terms:
+        """Uses logits of B ID images (B, C), of M outliers (M, C) and multi-hot labels (B, C)."""
+        assert outputs.logits is not None
+        assert outlier_outputs is not None
+        assert outlier_outputs.logits is not None
+        p = self.parameters_
+        energy, outlier_energy = joint_energy(outputs.logits), joint_energy(outlier_outputs.logits)
+        bce = binary_cross_entropy_with_logits(outputs.logits, labels)
+        confidence = outlier_energy.mean() / labels.shape[1]
+        gap = energy_gap(energy, outlier_energy, p["top_k"], p["margin"])
+        beta = p["beta"] if context.epoch >= p["start_epoch"] else 0.0
+        energies = {"id_energy": energy.detach().mean(), "outlier_energy": outlier_energy.detach().mean()}
+        total = bce + p["alpha"] * confidence + beta * gap
+        return Terms(total, {"bce": bce, "outlier_confidence": confidence, "energy_gap": gap}, energies)
+
+
+def joint_energy(logits: torch.Tensor) -> torch.Tensor:
+    """(N,) sum over classes of log(1 + exp z); higher = more in-distribution."""
+    return softplus(logits).sum(dim=1)
+
+
+def energy_gap(energy: torch.Tensor, outlier_energy: torch.Tensor, top_k: int, margin: float) -> torch.Tensor:
+    """Mean over M outliers and the k lowest ID energies of max(0, E_out - E_in + margin); k = min(k, B)."""
+    tail = energy.topk(min(top_k, len(energy)), largest=False).values
+    return relu(outlier_energy[:, None] - tail + margin).mean()
+
+
+def build(parameters: Mapping[str, Any], sizes: Sizes, generator: torch.Generator) -> Edge:
+    """The objective; it has no state."""
+    return Edge(parameters)

@@ -1,0 +1,68 @@
+"""Prototypes on the sphere: assignment, pruning and contrast, shared by the prototype methods.
+
+Shapes: N rows of embeddings z (N, D) and K = C * M prototypes (K, D), all of unit length. Prototype j belongs
+to class j mod C (class varies fastest).
+"""
+
+import torch
+from torch.nn.functional import normalize
+
+_TINY = 1e-12
+
+
+def initial_prototypes(classes: int, per_class: int, dimension: int, kind: str, generator: torch.Generator) -> torch.Tensor:
+    """(C * M, D) unit rows; ``uniform01`` lies in the positive orthant as the released code has it."""
+    draw = torch.rand if kind == "uniform01" else torch.randn
+    return normalize(draw(classes * per_class, dimension, generator=generator), dim=1)
+
+
+def sinkhorn(z: torch.Tensor, prototypes: torch.Tensor, epsilon: float, rounds: int) -> torch.Tensor:
+    """Soft assignment (N, K) of embeddings to all prototypes; rows sum to 1 over all K.
+
+    Each round scales prototypes, then samples, to equal mass (ADAPT and PALM, equal-partition constraint).
+    """
+    plan = torch.exp(z @ prototypes.T / epsilon)
+    plan = plan / plan.sum()
+    samples, count = plan.shape
+    for _ in range(rounds):
+        plan = plan / plan.sum(dim=0, keepdim=True).clamp_min(_TINY) / count
+        plan = plan / plan.sum(dim=1, keepdim=True).clamp_min(_TINY) / samples
+    return plan * samples
+
+
+def own_columns(labels: torch.Tensor, classes: int, per_class: int) -> torch.Tensor:
+    """(N, M) indices of the prototypes of each row's class."""
+    return labels[:, None] + classes * torch.arange(per_class, device=labels.device)
+
+
+def top_own(assignment: torch.Tensor, own: torch.Tensor, top_k: int) -> torch.Tensor:
+    """(N, min(k, M)) columns of the ``top_k`` largest own-class assignments of each row."""
+    best = assignment.gather(1, own).topk(min(top_k, own.shape[1]), dim=1).indices
+    return own.gather(1, best)
+
+
+def row_weights(assignment: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    """(N, k) assignments at ``columns``, each row scaled to sum 1."""
+    chosen = assignment.gather(1, columns)
+    return chosen / chosen.sum(dim=1, keepdim=True).clamp_min(_TINY)
+
+
+def spread(weights: torch.Tensor, columns: torch.Tensor, count: int) -> torch.Tensor:
+    """(N, K) matrix with ``weights`` (N, k) at ``columns`` and zeros elsewhere."""
+    return weights.new_zeros(len(weights), count).scatter(1, columns, weights)
+
+
+def prototype_contrast(prototypes: torch.Tensor, temperature: torch.Tensor | float, classes: int) -> torch.Tensor:
+    """Pull prototypes of a class together and push classes apart (ADAPT section (h), PALM).
+
+    With one prototype a class there is no positive; its term is taken as zero (our definition).
+    """
+    count = len(prototypes)
+    similarity = prototypes @ prototypes.T / temperature
+    index = torch.arange(count, device=prototypes.device)
+    itself = index[:, None] == index
+    positive = (index[:, None] % classes == index % classes) & ~itself
+    normaliser = similarity.masked_fill(itself, -torch.inf).logsumexp(dim=1)
+    others = count // classes - 1
+    pull = (similarity * positive).sum(dim=1) / others if others else torch.zeros_like(normaliser)
+    return (normaliser - pull).mean()

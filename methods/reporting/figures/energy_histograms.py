@@ -1,0 +1,63 @@
+"""Energies of head ID, tail ID and OOD images of multi-label benchmarks (EDGE's analysis).
+
+Classes are sorted by their number of positives in the evaluated split (ties: lower class index first). Tail ID are
+the images without any of the first ``head_classes`` classes; the others are head ID.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from methods.errors import refuse
+from methods.reporting.figures.sources import Source, clipped, common_bins, methods_of, of_method, ood_order
+from methods.reporting.style import ID_COLOUR, colour_of, line_of, panels
+from methods.scores.base import read_scores
+
+RECORD = {
+    "title": "Energy histograms of head ID, tail ID and OOD",
+    "needs": "scores",
+    "parameters": {
+        "head_classes": {"type": "integer", "minimum": 1, "default": 1, "description": "most frequent classes that make the head"},
+        "score": {"type": "string", "default": "joint_energy", "description": "score instance shown"},
+    },
+}
+
+
+def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
+    """One panel a method; densities share their bins within a panel."""
+    names, order = methods_of(sources), ood_order(sources)
+    figure, axes = panels(1, len(names), height=1.9)
+    for axis, (method, label) in zip(axes[0], names.items(), strict=True):
+        groups = _groups(of_method(sources, method), settings)
+        bins = common_bins([values for values, _ in groups.values()])
+        for name, (values, dataset) in groups.items():
+            style = {"color": colour_of(dataset, order), "linestyle": line_of(dataset, order)} if dataset else {}
+            if not dataset:
+                style = {"color": ID_COLOUR, "alpha": 0.2 if name == "head ID" else 0.55, "histtype": "stepfilled"}
+            axis.hist(clipped(values, bins), bins=bins, density=True, label=f"{name} ({len(values)})", **{"histtype": "step", **style})
+        axis.set(title=label, xlabel="JointEnergy", yticks=[])
+        axis.legend()
+    axes[0][0].set_ylabel("density")
+    return figure
+
+
+def tail_mask(labels: np.ndarray, head_classes: int) -> np.ndarray:
+    """(N,) whether an image of the multi-hot labels (N, C) has none of the most frequent classes."""
+    order = np.argsort(-labels.sum(axis=0, dtype=np.int64), kind="stable")
+    return ~labels[:, order[:head_classes]].any(axis=1)
+
+
+def _groups(sources: Sequence[Source], settings: Mapping[str, Any]) -> dict[str, tuple[np.ndarray, str]]:
+    groups: dict[str, tuple[np.ndarray, str]] = {}
+    for source in sources:
+        scores, labels, _ = read_scores(source.path)
+        values = scores[settings["score"]]
+        if source.role == "id":
+            tail = tail_mask(labels, settings["head_classes"])
+            refuse(tail.all() or not tail.any(), "Head or tail ID is empty: choose another number of head_classes.")
+            groups |= {"head ID": (values[~tail], ""), "tail ID": (values[tail], "")}
+        else:
+            groups[source.title] = (values, source.dataset)
+    return groups

@@ -1,0 +1,40 @@
+"""ROC curves with ID as the positive class, one panel an OOD set."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from methods.metrics.ranking import auroc, count
+from methods.reporting.figures.sources import Source, methods_of, of_method, ood_order, panel_pairs
+from methods.reporting.style import LINES, colour_of, panels
+from methods.scores.base import read_scores
+
+RECORD = {"title": "ROC curves", "needs": "scores", "parameters": {}}
+
+
+def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
+    """True positive rate over false positive rate; colour tells the method, dashes the score."""
+    sets, pairs = ood_order(sources), panel_pairs(settings, sources)
+    figure, axes = panels(1, len(sets), height=2.3)
+    for axis, name in zip(axes[0], sets, strict=True):
+        for method, score in pairs:
+            inside, outside = _scores(of_method(sources, method), name, score)
+            counts = count(inside, outside)
+            fpr = np.concatenate([[0], counts.negatives / counts.negatives[-1]])
+            tpr = np.concatenate([[0], counts.positives / counts.positives[-1]])
+            label = f"{methods_of(sources)[method]}, {settings['score_labels'][score]} ({100 * auroc(counts):.1f})"
+            dash = LINES[list(settings["score_labels"]).index(score) % len(LINES)]
+            axis.plot(fpr, tpr, color=colour_of(method, settings["method_order"]), linestyle=dash, label=label)
+        axis.axhline(0.95, color="#999999", linewidth=0.5)
+        axis.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1.01))
+        axis.set_title(next(s.title for s in sources if s.dataset == name))
+        axis.legend(loc="lower right", title="AUROC in brackets", title_fontsize=6)
+    return figure
+
+
+def _scores(sources: Sequence[Source], dataset: str, score: str) -> tuple[np.ndarray, np.ndarray]:
+    inside = next(s for s in sources if s.role == "id")
+    outside = next(s for s in sources if s.dataset == dataset)
+    return read_scores(inside.path)[0][score], read_scores(outside.path)[0][score]

@@ -1,0 +1,36 @@
+"""Histograms of scores: ID test images against every OOD set, one panel a method and score."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from methods.reporting.figures.sources import Source, clipped, common_bins, methods_of, of_method, ood_order, panel_pairs
+from methods.reporting.style import ID_COLOUR, colour_of, line_of, panels
+from methods.scores.base import read_scores
+
+RECORD = {"title": "Score histograms", "needs": "scores", "parameters": {}}
+
+
+def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
+    """Densities share their bins within a panel; values beyond the middle 99.8 % fall into the last bins."""
+    pairs, order = panel_pairs(settings, sources), ood_order(sources)
+    figure, axes = panels(1, len(pairs), height=1.9)
+    for axis, (method, score) in zip(axes[0], pairs, strict=True):
+        own = of_method(sources, method)
+        values = {source.dataset: read_scores(source.path)[0][score] for source in own}
+        bins = common_bins(list(values.values()))
+        for source in own:
+            inside = source.role == "id"
+            style = {"histtype": "stepfilled", "color": ID_COLOUR, "alpha": 0.25} if inside else {
+                "histtype": "step",
+                "color": colour_of(source.dataset, order),
+                "linestyle": line_of(source.dataset, order),
+            }
+            axis.hist(clipped(values[source.dataset], bins), bins=bins, density=True, label=source.title, **style)
+        axis.set_title(methods_of(sources)[method])
+        axis.set_xlabel(f"{settings['score_labels'][score]} score (higher = more ID)")
+        axis.set_yticks([])
+    axes[0][0].set_ylabel("density")
+    axes[0][0].legend(loc="upper left")
+    return figure

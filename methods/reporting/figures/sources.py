@@ -1,0 +1,58 @@
+"""What figures read, and small things they share."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file a figure reads.
+
+    Attributes:
+        path: where it lies.
+        method: recipe name; ``label`` is how it is called.
+        role: ``id`` or ``ood`` for a set, empty for a history.
+        dataset: name of the set; ``title`` is how it is called.
+    """
+
+    path: str
+    method: str
+    label: str
+    role: str = ""
+    dataset: str = ""
+    title: str = ""
+
+
+def of_method(sources: Sequence[Source], method: str) -> list[Source]:
+    """Sources of one method, ID first."""
+    return sorted((s for s in sources if s.method == method), key=lambda s: s.role != "id")
+
+
+def methods_of(sources: Sequence[Source]) -> dict[str, str]:
+    """Method -> label, in order."""
+    return {source.method: source.label for source in sources}
+
+
+def ood_order(sources: Sequence[Source]) -> list[str]:
+    """Names of the OOD sets, in order."""
+    return list(dict.fromkeys(source.dataset for source in sources if source.role == "ood"))
+
+
+def common_bins(samples: Sequence[np.ndarray], count: int = 40) -> np.ndarray:
+    """Edges of ``count`` bins that cover the middle 99.8 % of all samples together."""
+    joined = np.concatenate(samples)
+    low, high = np.quantile(joined, [0.001, 0.999])
+    return np.linspace(low, high if high > low else low + 1, count + 1)
+
+
+def clipped(values: np.ndarray, bins: np.ndarray) -> np.ndarray:
+    """Values moved into the outermost bins, so that no image is lost from a histogram."""
+    return np.clip(values, bins[0], bins[-1])
+
+
+def panel_pairs(settings: Mapping[str, Any], sources: Sequence[Source]) -> list[tuple[str, str]]:
+    """(method, score) of every panel."""
+    return [(m, s) for m in methods_of(sources) for s in settings["run_scores"][m] if s in settings["score_labels"]]

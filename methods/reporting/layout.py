@@ -1,0 +1,95 @@
+"""A finished table as text: CSV for machines, Markdown and LaTeX for readers."""
+
+from methods.metrics.seeds import Spread
+from methods.reporting.csv import csv_text
+from methods.reporting.tables import Column, Table, percent
+
+ARROWS = {1: " ↑", -1: " ↓", 0: ""}
+LATEX_ARROWS = {1: r"~$\uparrow$", -1: r"~$\downarrow$", 0: ""}
+_ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {"±": r"$\pm$", "~": r"\textasciitilde{}", "\\": r"\textbackslash{}"}
+
+
+def to_csv(table: Table) -> str:
+    """One row a method and score, three columns a value: mean, std and number of seeds, in full precision."""
+    rows = []
+    for (method, score), cells in zip(table.rows, table.cells, strict=True):
+        row: dict[str, object] = {"method": method, "score": score}
+        for column, cell in zip(table.columns, cells, strict=True):
+            whole = isinstance(cell, Spread)
+            row[f"{column.key}:mean"] = cell.mean if isinstance(cell, Spread) else cell
+            row[f"{column.key}:std"] = cell.std if isinstance(cell, Spread) and cell.count > 1 else ""
+            row[f"{column.key}:seeds"] = cell.count if whole and isinstance(cell, Spread) else 0
+        rows.append(row)
+    return csv_text(rows)
+
+
+def to_markdown(table: Table) -> str:
+    """A pipe table under its caption, best values in bold."""
+    head = ["Method", "Score", *(f"{c.group} {c.name}{ARROWS[c.direction]}" for c in table.columns)]
+    body = [[*row, *cells] for row, cells in zip(table.rows, _texts(table, "**{}**"), strict=True)]
+    lines = [_pipe(head), _pipe(["---", "---", *["---:"] * len(table.columns)]), *map(_pipe, body)]
+    notes = [f"\n{note}" for note in table.notes]
+    return "\n".join([f"{table.caption}\n", *lines, *notes]) + "\n"
+
+
+def to_latex(table: Table, label: str) -> str:
+    """A ``table`` environment; needs the packages booktabs and graphicx."""
+    groups, names = _latex_head(table.columns)
+    texts = _texts(table, r"\textbf{{{}}}", latex=True)
+    body = [" & ".join([*map(escape, row), *cells]) + r" \\" for row, cells in zip(table.rows, texts, strict=True)]
+    caption = " ".join([table.caption, *table.notes])
+    return "\n".join(
+        [
+            r"% needs \usepackage{booktabs,graphicx}",
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{escape(caption)}}}",
+            rf"\label{{tab:{label}}}",
+            r"\resizebox{\linewidth}{!}{%",
+            rf"\begin{{tabular}}{{ll{'r' * len(table.columns)}}}",
+            r"\toprule",
+            groups,
+            names,
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}}",
+            r"\end{table}",
+        ]
+    ) + "\n"
+
+
+def escape(text: str) -> str:
+    """Text with LaTeX's special characters escaped."""
+    return "".join(_ESCAPES.get(character, character) for character in text)
+
+
+def _latex_head(columns: list[Column]) -> tuple[str, str]:
+    spans: list[tuple[str, int]] = []
+    for column in columns:
+        if spans and spans[-1][0] == column.group:
+            spans[-1] = (column.group, spans[-1][1] + 1)
+        else:
+            spans.append((column.group, 1))
+    groups = " & ".join(["", "", *(rf"\multicolumn{{{n}}}{{c}}{{{escape(group)}}}" for group, n in spans)])
+    rules, first = [], 3
+    for _, n in spans:
+        rules.append(rf"\cmidrule(lr){{{first}-{first + n - 1}}}")
+        first += n
+    names = " & ".join(["Method", "Score", *(escape(c.name) + LATEX_ARROWS[c.direction] for c in columns)])
+    return f"{groups} \\\\ {''.join(rules)}", f"{names} \\\\"
+
+
+def _texts(table: Table, bold: str, latex: bool = False) -> list[list[str]]:
+    best = [table.best(number) for number in range(len(table.columns))]
+    scale = 100 if any(column.direction for column in table.columns) else 1
+    texts = []
+    for i, cells in enumerate(table.cells):
+        plain = [percent(cell, scale) for cell in cells]
+        plain = [escape(text) for text in plain] if latex else plain
+        texts.append([bold.format(text) if i in best[j] else text for j, text in enumerate(plain)])
+    return texts
+
+
+def _pipe(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"

@@ -1,0 +1,170 @@
+"""Tables of a paper: methods and scores against OOD sets, as CSV, Markdown and LaTeX (booktabs).
+
+Values are means over seeds with sample standard deviations, in percent with two decimals; CSV holds them in full.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from methods.metrics.seeds import Spread, spread
+
+METRICS = {"fpr95": ("FPR95", -1), "auroc": ("AUROC", 1), "aupr_in": ("AUPR-in", 1), "aupr_out": ("AUPR-out", 1)}
+AUPR_RULE = "average_precision"
+ID_RULES = ("classifier", "prototype", "class_mean", "average_precision")
+
+RunRows = Sequence[tuple[tuple[str, str, int], Sequence[Mapping[str, str]]]]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: ``direction`` is 1 if higher is better, -1 if lower, 0 if nothing is compared."""
+
+    key: str
+    group: str
+    name: str
+    direction: int
+
+
+@dataclass
+class Table:
+    """A finished table.
+
+    Attributes:
+        columns: value columns, left to right.
+        rows: (method label, score label) of each row.
+        cells: for each row one spread or a text (blank, "n of m") a column.
+        caption: what it shows, protocol, convention, seeds.
+        notes: one line a mark.
+    """
+
+    columns: list[Column]
+    rows: list[tuple[str, str]]
+    cells: list[list[Spread | str]]
+    caption: str
+    notes: list[str] = field(default_factory=list)
+
+    def best(self, column: int) -> set[int]:
+        """Rows with the best mean of a column, if it has at least two."""
+        direction = self.columns[column].direction
+        means = {i: row[column].mean for i, row in enumerate(self.cells) if isinstance(row[column], Spread)}  # type: ignore[union-attr]
+        if direction == 0 or len(means) < 2:
+            return set()
+        top = max(direction * value for value in means.values())
+        return {i for i, value in means.items() if direction * value == top}
+
+
+def main_table(settings: Mapping[str, Any], runs: RunRows) -> Table:
+    """Methods and scores against OOD sets.
+
+    Args:
+        settings: the table's entry joined with labels, sets and seeds.
+        runs: ((method, protocol, seed), rows of metrics.csv) of every run.
+    """
+    columns = _columns(settings)
+    protocols = list(dict.fromkeys(protocol for _, protocol, _ in settings["runs"]))
+    table = Table(columns, [], [], _caption(settings, protocols), _notes(settings))
+    for method, label in settings["method_labels"].items():
+        for protocol in protocols:
+            own = [rows for (name, p, _), rows in runs if name == method and p == protocol]
+            for score in _scores_of(own, settings["score_labels"]):
+                table.rows.append((_row_label(label, protocol, protocols), settings["score_labels"][score]))
+                table.cells.append([_cell(own, score, column, settings) for column in columns])
+    return table
+
+
+def cost_table(settings: Mapping[str, Any], runs: RunRows) -> Table:
+    """Seconds, images a second and peak memory of training; differs from run to run, so it is never compared."""
+    names = {"seconds": "Seconds", "images_per_second": "Images/s", "peak_process_bytes": "Peak memory (bytes)"}
+    columns = [Column(key, "Training", name, 0) for key, name in names.items()]
+    table = Table(columns, [], [], f"{settings['caption']}. Mean over seeds {_seeds(settings)}.")
+    for method, label in settings["method_labels"].items():
+        own = [rows for (name, _, _), rows in runs if name == method]
+        table.rows.append((label, ""))
+        table.cells.append([spread([float(rows[0][column.key]) for rows in own]) for column in columns])
+    return table
+
+
+KINDS = {"main": main_table, "cost": cost_table}
+
+
+def _columns(settings: Mapping[str, Any]) -> list[Column]:
+    name = "mAP" if settings["task"] == "multi_label" else "Acc."
+    columns = [Column("id", "ID", name, 0)]
+    for part in settings["sets"]:
+        mark = "*" if part["relation"] else ""
+        columns += _metric_columns(settings, f"set:{part['name']}", part["title"] + mark)
+    for group in settings["groups"]:
+        columns += _metric_columns(settings, f"group:{group}", f"Average {group}")
+    return columns
+
+
+def _metric_columns(settings: Mapping[str, Any], key: str, title: str) -> list[Column]:
+    return [Column(f"{key}:{metric}", title, *METRICS[metric]) for metric in settings["metrics"]]
+
+
+def _scores_of(runs: Sequence[Sequence[Mapping[str, str]]], labels: Mapping[str, str]) -> list[str]:
+    present = {row["score"] for rows in runs for row in rows}
+    return [score for score in labels if score in present]
+
+
+def _cell(
+    runs: Sequence[Sequence[Mapping[str, str]]], score: str, column: Column, settings: Mapping[str, Any]
+) -> Spread | str:
+    found = [_pick(rows, score, column, settings) for rows in runs]
+    if any(row is None for row in found):
+        return "n/a"
+    texts = [row["value"] for row in found if row is not None]
+    if "" in texts:
+        return next(row["complete"] for row in found if row is not None and row["value"] == "")
+    return spread([float(text) for text in texts])
+
+
+def _pick(rows: Sequence[Mapping[str, str]], score: str, column: Column, settings: Mapping[str, Any]) -> Mapping[str, str] | None:
+    if column.key == "id":
+        own = {row["rule"]: row for row in rows if row["level"] == "id"}
+        return next((own[rule] for rule in ID_RULES if rule in own), None)
+    level, target, metric = column.key.split(":")
+    rule = {"fpr95": settings["fpr_rule"], "auroc": ""}.get(metric, AUPR_RULE)
+    wanted = (score, level, target, metric, rule)
+    return next((r for r in rows if (r["score"], r["level"], r["target"], r["metric"], r["rule"]) == wanted), None)
+
+
+def _row_label(label: str, protocol: str, protocols: list[str]) -> str:
+    return label if len(protocols) == 1 else f"{label} ({protocol})"
+
+
+def _caption(settings: Mapping[str, Any], protocols: list[str]) -> str:
+    rules = {
+        "closest": "FPR at the threshold whose TPR is closest to 95 %, ID positive",
+        "at_least": "FPR at the highest threshold with a TPR of at least 95 %, ID positive",
+        "ood_positive": "FPR at a TPR of at least 95 %, OOD positive",
+    }
+    parts = [settings["caption"], f"Percent, mean ± standard deviation over seeds {_seeds(settings)}"]
+    if "fpr95" in settings["metrics"]:
+        parts.append(f"FPR95: {rules[settings['fpr_rule']]}")
+    parts.append(f"Protocol: {', '.join(protocols)}; precision {settings['precision']}")
+    if settings["task"] == "single_label":
+        parts.append("ID accuracy by the classifier where the method has one, else by the nearest prototype")
+    return ". ".join(parts) + "."
+
+
+def _notes(settings: Mapping[str, Any]) -> list[str]:
+    stand_ins = [part for part in settings["sets"] if part["relation"]]
+    notes = [f"* {p['title']}: {p['relation']['kind']} in the place of {p['relation']['of']}." for p in stand_ins]
+    gone = [part["title"] for part in settings["sets"] if not part["available"]]
+    return notes + ([f"n/a: {', '.join(gone)} not available here; averages that lack a set stay blank (n of m)."] if gone else [])
+
+
+def _seeds(settings: Mapping[str, Any]) -> str:
+    return ", ".join(map(str, settings["seeds"]))
+
+
+def percent(cell: Spread | str, scale: float = 100) -> str:
+    """``12.34 ± 0.56``; a single seed has no deviation."""
+    if isinstance(cell, str):
+        return cell
+    if math.isnan(cell.std):
+        return f"{scale * cell.mean:.2f}"
+    return f"{scale * cell.mean:.2f} ± {scale * cell.std:.2f}"

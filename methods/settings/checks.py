@@ -1,0 +1,174 @@
+"""What a schema cannot say: names that must exist, parts that must fit, files that must not collide."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from methods import registry
+from methods.settings.parts import part_problems
+from methods.settings.schema import nearest
+from methods.settings.study import Study
+from methods.training.switches import switch_problems
+
+# Figure options that every kind takes; the schema of papers describes them.
+FIGURE_KEYS = ("kind", "benchmark", "caption", "methods", "scores", "sets", "seed")
+TARGETS = frozenset({"all", "datasets", "tables", "figures", "report", "verify"})
+
+
+def study_problems(study: Study) -> list[str]:
+    """Every problem of a joined study, one sentence each."""
+    return [*_config(study), *_scores(study), *_benchmarks(study), *_methods(study), *_outputs(study)]
+
+
+def _config(study: Study) -> Iterator[str]:
+    seeds = study.config["seeds"]
+    if len(set(seeds)) != len(seeds):
+        yield f"config.seeds is {seeds}: a seed given twice would write the same files twice"
+    if len(set(study.config["protocols"])) != len(study.config["protocols"]):
+        yield "config.protocols names a protocol twice: its runs would write the same files twice"
+    for name in study.config["datasets"]["unavailable"]:
+        yield from _unknown("config.datasets.unavailable", name, study.catalog)
+    for name in study.papers:
+        if name in TARGETS:
+            yield f"papers/{name}.yaml: the name {name!r} is a target of the workflow, choose another"
+
+
+def _scores(study: Study) -> Iterator[str]:
+    for name, score in study.scores.items():
+        yield from part_problems("scores", "score", score, f"scores.{name}", "label")
+
+
+def _benchmarks(study: Study) -> Iterator[str]:
+    for name, benchmark in study.benchmarks.items():
+        place = f"benchmarks.{name}"
+        yield from part_problems("networks", "name", benchmark["network"], f"{place}.network")
+        source = benchmark["in_distribution"]
+        for role in ("train", "validation", "test"):
+            yield from _split(study, f"{place}.in_distribution", source["dataset"], source[role])
+        if source["dataset"] in study.catalog:
+            yield from _task(study, place, benchmark)
+        for ood, part in benchmark["ood"].items():
+            yield from _split(study, f"{place}.ood", ood, part["split"])
+        if source["dataset"] in benchmark["ood"]:
+            yield f"{place}.ood holds the ID set {source['dataset']!r} itself"
+        if "outlier_exposure" in benchmark:
+            yield from _outliers(study, place, benchmark)
+
+
+def _task(study: Study, place: str, benchmark: Mapping[str, Any]) -> Iterator[str]:
+    record = study.catalog[benchmark["in_distribution"]["dataset"]]
+    if record["task"] != benchmark["task"]:
+        yield f"{place}.task is {benchmark['task']}, its ID set has {record['task']} labels"
+    if benchmark["in_distribution"]["dataset"] in study.config["datasets"]["unavailable"]:
+        yield f"{place} needs its ID set, which config.datasets.unavailable lists: leave out the paper instead"
+
+
+def _outliers(study: Study, place: str, benchmark: Mapping[str, Any]) -> Iterator[str]:
+    exposure = benchmark["outlier_exposure"]
+    yield from _split(study, f"{place}.outlier_exposure", exposure["dataset"], exposure["split"])
+    if benchmark["ood"].get(exposure["dataset"], {}).get("split") == exposure["split"]:
+        yield f"{place}: {exposure['dataset']}/{exposure['split']} is outlier exposure and OOD test set at once"
+
+
+def _split(study: Study, place: str, dataset: str, split: str) -> Iterator[str]:
+    yield from _unknown(place, dataset, study.catalog)
+    if dataset in study.catalog:
+        yield from _unknown(f"{place}: split of {dataset}", split, study.catalog[dataset]["splits"])
+
+
+def _methods(study: Study) -> Iterator[str]:
+    for benchmark, methods in study.evaluate.items():
+        place = f"evaluate.{benchmark}"
+        yield from _unknown("evaluate", benchmark, study.benchmarks)
+        if benchmark not in study.benchmarks:
+            continue
+        for method, scores in methods.items():
+            if (method, benchmark) not in study.recipes:
+                known = {name for paper in study.papers.values() for name in paper["recipes"]}
+                yield f"{place} names the recipe {method!r}: {nearest(method, known)}"
+                continue
+            yield from _recipe(study, benchmark, method)
+            for score in scores:
+                yield from _score_fits(study, benchmark, method, score)
+
+
+def _recipe(study: Study, benchmark: str, method: str) -> Iterator[str]:
+    recipe, place = study.recipes[method, benchmark], f"recipes.{method}"
+    found = part_problems("objectives", "name", recipe["objective"], f"{place}.objective")
+    yield from found
+    if found:
+        return
+    record = registry.records("objectives")[recipe["objective"]["name"]]
+    if study.benchmarks[benchmark]["task"] not in record["tasks"]:
+        yield f"{place} cannot run on {benchmark}: {record['title']} is for {' and '.join(record['tasks'])}"
+    for part in record["needs"]:
+        if part not in recipe:
+            yield f"{place} lacks a {part}, which {record['title']} trains"
+    if record["needs_outliers"]:
+        if "outlier_exposure" not in study.benchmarks[benchmark]:
+            yield f"{place} trains with outliers, which the benchmark {benchmark} does not name (outlier_exposure)"
+        if "outlier_batch" not in recipe:
+            yield f"{place} lacks the key 'outlier_batch'"
+    for protocol in study.config["protocols"]:
+        if protocol not in record["protocols"]:
+            yield f"config.protocols: {record['title']} has no protocol {protocol!r} yet, only {record['protocols']}"
+    yield from switch_problems(record, recipe["switches"], f"{place}.switches")
+
+
+def _score_fits(study: Study, benchmark: str, method: str, instance: str) -> Iterator[str]:
+    place = f"evaluate.{benchmark}.{method}"
+    if instance not in study.scores:
+        yield from _unknown(place, instance, study.scores)
+        return
+    record = registry.records("scores").get(study.scores[instance]["score"])
+    if record is None:
+        return
+    task = study.benchmarks[benchmark]["task"]
+    if task not in record["tasks"]:
+        yield f"{place}: the score {instance!r} is for {' and '.join(record['tasks'])}, the benchmark is {task}"
+    if "logits" in record["needs"] and "head" not in study.recipes[method, benchmark]:
+        yield f"{place}: the score {instance!r} needs logits, the recipe {method!r} has no classifier head"
+
+
+def _outputs(study: Study) -> Iterator[str]:
+    for name, paper in study.papers.items():
+        for kind in ("tables", "figures"):
+            for key, entry in paper[kind].items():
+                yield from _entry(study, f"papers/{name}.yaml.{kind}.{key}", entry)
+        for key, figure in paper["figures"].items():
+            yield from _figure(study, f"papers/{name}.yaml.figures.{key}", figure)
+
+
+def _figure(study: Study, place: str, figure: Mapping[str, Any]) -> Iterator[str]:
+    yield from part_problems("reporting.figures", "kind", figure, place, *FIGURE_KEYS)
+    if figure.get("seed", study.config["seeds"][0]) not in study.config["seeds"]:
+        yield f"{place}.seed is {figure['seed']}, config.seeds has {study.config['seeds']}"
+    head = figure.get("head_classes")
+    if isinstance(head, int) and figure["benchmark"] in study.benchmarks:
+        dataset = study.benchmarks[figure["benchmark"]]["in_distribution"]["dataset"]
+        count = len(study.catalog.get(dataset, {}).get("classes", []))
+        if head >= count:
+            yield f"{place}.head_classes is {head}, the ID set has {count} classes"
+
+
+def _entry(study: Study, place: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    benchmark = entry["benchmark"]
+    if benchmark not in study.evaluate:
+        yield from _unknown(f"{place}.benchmark", benchmark, study.evaluate)
+        return
+    methods = study.evaluate[benchmark]
+    for method in entry.get("methods", []):
+        yield from _unknown(f"{place}.methods", method, methods)
+    for score in entry.get("scores", []):
+        yield from _unknown(f"{place}.scores", score, {s for scores in methods.values() for s in scores})
+    if benchmark in study.benchmarks:
+        ood = study.benchmarks[benchmark]["ood"]
+        for dataset in entry.get("sets", []):
+            yield from _unknown(f"{place}.sets", dataset, ood)
+        for group in entry.get("groups", []):
+            yield from _unknown(f"{place}.groups", group, {g for part in ood.values() for g in part["groups"]})
+
+
+def _unknown(place: str, name: object, known: Iterable[str]) -> Iterator[str]:
+    names = list(known)
+    if name not in names:
+        yield f"{place} names {name!r}: {nearest(name, names)}"

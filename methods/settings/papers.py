@@ -1,0 +1,96 @@
+"""Papers and their recipes: loading, `use`, `extends` and values that differ on a benchmark."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from methods.errors import ReproError
+from methods.settings.schema import ROOT, load_schema, load_yaml, nearest, problems, with_defaults
+
+REQUIRED = ("label", "objective", "optimiser", "schedule", "epochs", "batch")
+
+
+def paper_path(name: str) -> Path:
+    """File of a paper given by name (``papers/<name>.yaml``) or by a path that ends in .yaml."""
+    if name.endswith((".yaml", ".yml")):
+        return Path(name)
+    path = ROOT / "papers" / f"{name}.yaml"
+    if not path.is_file():
+        known = [file.stem for file in (ROOT / "papers").glob("*.yaml")]
+        raise ReproError(f"There is no paper {name!r} in papers/: {nearest(name, known)}")
+    return path
+
+
+def load_paper(name: str) -> dict[str, Any]:
+    """One paper, checked against its schema, defaults filled in everywhere but in its recipes.
+
+    Raises:
+        ReproError: lists every violation of the schema.
+    """
+    path, schema = paper_path(name), load_schema("paper")
+    document = load_yaml(path)
+    if found := problems(document, schema, f"papers/{path.name}"):
+        raise ReproError("\n".join(found))
+    recipes = document.pop("recipes", {})
+    return {**with_defaults(document, schema), "recipes": recipes}
+
+
+def resolve_recipe(paper: Mapping[str, Any], name: str, trail: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A recipe of ``paper`` with `use` and `extends` carried out; `on` is kept.
+
+    Raises:
+        ReproError: unknown base, or bases that go in a circle.
+    """
+    place = f"papers/{paper['name']}.yaml.recipes.{name}"
+    if name in trail:
+        raise ReproError(f"{place} extends itself: {' -> '.join((*trail, name))}")
+    recipe = dict(paper["recipes"][name])
+    other, base = recipe.pop("use", None), recipe.pop("extends", None)
+    if other is not None:
+        source = load_paper(other)
+        _require_recipe(source, name, place)
+        return merge(resolve_recipe(source, name), recipe)
+    if base is not None:
+        _require_recipe(paper, base, place)
+        return merge(resolve_recipe(paper, base, (*trail, name)), recipe)
+    return recipe
+
+
+def recipe_on(recipe: Mapping[str, Any], benchmark: str) -> dict[str, Any]:
+    """The recipe as it stands on ``benchmark``."""
+    plain = {key: value for key, value in recipe.items() if key != "on"}
+    return merge(plain, recipe.get("on", {}).get(benchmark, {}))
+
+
+def complete_recipe(recipe: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """A resolved recipe with the schema's defaults.
+
+    Raises:
+        ReproError: a key that every recipe needs is missing, or a value set in `on` breaks the schema.
+    """
+    schema = load_schema("paper")["properties"]["recipes"]["additionalProperties"]
+    found = [f"{place} lacks the key {key!r}" for key in REQUIRED if key not in recipe]
+    found += problems(recipe, schema, place)
+    if found:
+        raise ReproError("\n".join(found))
+    return with_defaults(recipe, schema)
+
+
+def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with the values of ``change``, mapping by mapping; another `name` or `kind` replaces it whole."""
+    merged = dict(base)
+    for key, value in change.items():
+        old = merged.get(key)
+        joins = isinstance(value, Mapping) and isinstance(old, Mapping) and _same_part(old, value)
+        merged[key] = merge(old, value) if joins else value
+    return merged
+
+
+def _same_part(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    return all(new.get(key, old.get(key)) == old.get(key) for key in ("name", "kind"))
+
+
+def _require_recipe(paper: Mapping[str, Any], name: str, place: str) -> None:
+    if name not in paper["recipes"]:
+        raise ReproError(f"{place} needs the recipe {name!r}, which papers/{paper['name']}.yaml does not define: "
+                         f"{nearest(name, paper['recipes'])}")

@@ -1,0 +1,112 @@
+"""JSON schemas: checking with sentences, and filling in defaults."""
+
+import copy
+import difflib
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from methods.errors import ReproError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@cache
+def load_schema(name: str) -> dict[str, Any]:
+    """The schema ``schemas/<name>.schema.yaml``."""
+    return yaml.safe_load((ROOT / "schemas" / f"{name}.schema.yaml").read_text(encoding="utf-8"))
+
+
+def load_yaml(path: Path) -> Any:
+    """Content of a YAML file.
+
+    Raises:
+        ReproError: the file is missing or no YAML; the message gives line and column.
+    """
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
+    except FileNotFoundError as error:
+        raise ReproError(f"{path} does not exist.") from error
+    except yaml.YAMLError as error:
+        raise ReproError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from error
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """A hint such as ``did you mean 'edge'?``, or the list of known names."""
+    names = sorted(known)
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names) or 'none'}"
+
+
+def problems(document: Any, schema: Mapping[str, Any], where: str) -> list[str]:
+    """Every violation of ``schema`` as a sentence that names the place."""
+    found = sorted(Draft202012Validator(schema).iter_errors(document), key=lambda e: [str(p) for p in e.path])
+    return [sentence for error in found for sentence in _sentences(error, where)]
+
+
+def with_defaults(document: Any, schema: Mapping[str, Any]) -> Any:
+    """A copy of a valid ``document`` in which the schema's defaults stand where a key is absent."""
+    if isinstance(document, Mapping):
+        filled = {key: with_defaults(value, _property(schema, key)) for key, value in document.items()}
+        for key, part in schema.get("properties", {}).items():
+            if key not in filled and "default" in part:
+                filled[key] = with_defaults(copy.deepcopy(part["default"]), part)
+        return filled
+    if isinstance(document, list):
+        return [with_defaults(item, schema.get("items", {})) for item in document]
+    return document
+
+
+def _property(schema: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    other = schema.get("additionalProperties", {})
+    return schema.get("properties", {}).get(key, other if isinstance(other, Mapping) else {})
+
+
+def _sentences(error: ValidationError, where: str) -> list[str]:
+    place = ".".join([where, *(str(part) for part in error.absolute_path)])
+    if error.validator == "additionalProperties":
+        known = error.schema.get("properties", {})
+        extra = [key for key in error.instance if key not in known]
+        return [f"{place} has the unknown key {key!r}: {nearest(key, known)}" for key in extra]
+    if error.validator == "required":
+        missing = [key for key in error.validator_value if key not in error.instance]
+        return [f"{place} lacks the key {missing[0]!r}"]
+    if error.validator == "enum":
+        return [f"{place} is {error.instance!r}: {nearest(error.instance, map(str, error.validator_value))}"]
+    if error.validator == "type":
+        return [f"{place} is {error.instance!r}, expected {_kind(error.validator_value)}"]
+    if error.validator in ("oneOf", "anyOf"):
+        options = " or ".join(" with ".join(part.get("required", [])) for part in error.validator_value)
+        return [f"{place} needs exactly one of: {options}"]
+    return [f"{place}: {error.message}"]
+
+
+def _kind(name: str | list[str]) -> str:
+    words = {"integer": "a whole number", "number": "a number", "object": "a mapping", "array": "a list"}
+    words |= {"string": "text", "boolean": "true or false"}
+    names = [name] if isinstance(name, str) else name
+    return " or ".join(words.get(part, part) for part in names)
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Refuses a mapping that defines a key twice, which YAML would silently let win."""
+
+
+def _construct_mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> dict[Any, Any]:
+    loader.flatten_mapping(node)
+    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is defined twice", node.start_mark)
+    return {
+        key: loader.construct_object(value, deep=True)  # type: ignore[no-untyped-call]
+        for key, (_, value) in zip(keys, node.value, strict=True)
+    }
+
+
+_UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _construct_mapping)

@@ -1,0 +1,121 @@
+"""What each step of the chain is told: the canonical settings that shape its result, and the modules it names.
+
+Settings hold nothing that leaves the result as it is (labels, captions, devices), so that changing such a thing
+reruns nothing.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from methods.registry import module_name, records
+from methods.settings.study import Run, Study
+from methods.source_digest import source_digest
+from methods.training.switches import resolve_switches
+
+TRAINED = ("augmentation", "optimiser", "schedule", "epochs", "batch", "outlier_batch", "selection", "cpu_threads")
+
+
+def prepare_settings(study: Study, dataset: str, split: str, render: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of one split of the image store."""
+    record = study.catalog[dataset]
+    part = record["splits"][split]
+    known = {key: part[key] for key in ("list", "list_sha256", "content_sha256") if key in part}
+    return {"dataset": dataset, "split": split, "reader": record["reader"], "render": dict(render), **known}
+
+
+def train_settings(study: Study, run: Run) -> dict[str, Any]:
+    """Settings of one training."""
+    recipe, benchmark = study.recipe(run), study.benchmarks[run.benchmark]
+    record = records("objectives")[recipe["objective"]["name"]]
+    return {
+        "task": benchmark["task"],
+        "architecture": architecture(study, run),
+        "normalisation": benchmark["normalisation"],
+        "objective": recipe["objective"],
+        "switches": resolve_switches(record, run.protocol, recipe["switches"]),
+        "precision": study.config["precision"],
+        "protocol": run.protocol,
+        "seed": run.seed,
+        **{key: recipe[key] for key in TRAINED if key in recipe},
+    }
+
+
+def architecture(study: Study, run: Run) -> dict[str, Any]:
+    """What a model is built from: network, number of classes, head, projector."""
+    recipe, benchmark = study.recipe(run), study.benchmarks[run.benchmark]
+    classes = len(study.catalog[benchmark["in_distribution"]["dataset"]]["classes"])
+    parts = {key: recipe.get(key) for key in ("head", "projector")}
+    return {"network": benchmark["network"], "classes": classes, **parts}
+
+
+def train_sets(study: Study, run: Run) -> dict[str, tuple[str, str]]:
+    """Role -> (data set, split) that a training reads."""
+    benchmark, recipe = study.benchmarks[run.benchmark], study.recipe(run)
+    source = benchmark["in_distribution"]
+    sets = {"train": (source["dataset"], source["train"])}
+    if recipe["selection"]["rule"] == "best_validation":
+        sets["validation"] = (source["dataset"], source["validation"])
+    if records("objectives")[recipe["objective"]["name"]]["needs_outliers"]:
+        exposure = benchmark["outlier_exposure"]
+        sets["outliers"] = (exposure["dataset"], exposure["split"])
+    return sets
+
+
+def extract_settings(study: Study, run: Run) -> dict[str, Any]:
+    """Settings of feature extraction."""
+    return {
+        "architecture": architecture(study, run),
+        "normalisation": study.benchmarks[run.benchmark]["normalisation"],
+        "cpu_threads": study.recipe(run)["cpu_threads"],
+    }
+
+
+def score_settings(study: Study, run: Run) -> dict[str, dict[str, Any]]:
+    """Score instances of a run with their hyper-parameters."""
+    return {name: _unlabelled(study.scores[name]) for name in study.evaluate[run.benchmark][run.method]}
+
+
+def evaluate_settings(study: Study, run: Run) -> dict[str, Any]:
+    """Which sets and groups are evaluated; the groups keep sets that cannot be had here."""
+    benchmark = study.benchmarks[run.benchmark]
+    groups: dict[str, list[str]] = {}
+    for dataset, part in benchmark["ood"].items():
+        for group in part["groups"]:
+            groups.setdefault(group, []).append(dataset)
+    return {"task": benchmark["task"], "sets": sorted(study.ood_sets(run.benchmark)), "groups": groups}
+
+
+def _unlabelled(score: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in score.items() if key != "label"}
+
+
+def prepare_digest(study: Study, dataset: str) -> str:
+    """Digest of the code that prepares a data set."""
+    return source_digest(["methods.data.prepare", module_name("data.readers", study.catalog[dataset]["reader"]["name"])])
+
+
+def train_digest(study: Study, run: Run) -> str:
+    """Digest of the engine and of the objective and network the run names."""
+    return source_digest(["methods.training.fit", *_named(study, run)])
+
+
+def extract_digest(study: Study, run: Run) -> str:
+    """Digest of feature extraction with the network the run names."""
+    network = study.benchmarks[run.benchmark]["network"]["name"]
+    return source_digest(["methods.features.extract", module_name("networks", network)])
+
+
+def score_digest(study: Study, run: Run) -> str:
+    """Digest of the scores the run names."""
+    names = {part["score"] for part in score_settings(study, run).values()}
+    return source_digest(["methods.scores.base", *(module_name("scores", name) for name in names)])
+
+
+def digest(*modules: str) -> str:
+    """Digest of a step that names its modules itself."""
+    return source_digest(modules)
+
+
+def _named(study: Study, run: Run) -> Iterable[str]:
+    yield module_name("objectives", study.recipe(run)["objective"]["name"])
+    yield module_name("networks", study.benchmarks[run.benchmark]["network"]["name"])

@@ -1,0 +1,84 @@
+"""A digest of the code that shapes a result: the modules named and all of ``methods`` they import.
+
+Comments, docstrings and layout do not count, nor do the modules that only report or record. Parts that are
+loaded by name are not imported by the engine's text, so a run is tied to the parts it names and to no other.
+"""
+
+import ast
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from methods.files import sha256_bytes
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Changing how a thing is recorded, logged or found never changes a number.
+OUTSIDE = frozenset(
+    {
+        "methods.errors",
+        "methods.files",
+        "methods.provenance",
+        "methods.registry",
+        "methods.source_digest",
+        "methods.progress",
+    }
+)
+
+
+def source_digest(modules: Iterable[str]) -> str:
+    """SHA-256 over the code of ``modules`` and of everything in ``methods`` they import."""
+    closure: dict[str, str] = {}
+    waiting = sorted(set(modules))
+    while waiting:
+        name = waiting.pop()
+        if name not in closure and name not in OUTSIDE:
+            code, imports = _parse(name)
+            closure[name] = code
+            waiting.extend(imports)
+    return sha256_bytes("\n".join(f"{name}\n{code}" for name, code in sorted(closure.items())).encode())
+
+
+@cache
+def _parse(name: str) -> tuple[str, tuple[str, ...]]:
+    tree = ast.parse(_path(name).read_text(encoding="utf-8"))
+    imports = tuple(sorted(m for m in _imported(tree) if m.startswith("methods.") and _is_module(m)))
+    return ast.unparse(_Bare().visit(tree)), imports
+
+
+def _path(name: str) -> Path:
+    path = ROOT.joinpath(*name.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _is_module(name: str) -> bool:
+    return _path(name).is_file()
+
+
+def _imported(tree: ast.AST) -> Iterable[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+class _Bare(ast.NodeTransformer):
+    """Drops docstrings and other free-standing strings."""
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            kept = [statement for statement in body if not _is_text(statement)]
+            node.body = kept or [ast.Pass()]  # type: ignore[attr-defined]
+        return node
+
+
+def _is_text(statement: ast.AST) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )

@@ -1,0 +1,123 @@
+"""Random views of a whole batch at once, on the training device.
+
+Images stay uint8 until they are augmented. The parameters of every image are drawn on the CPU from a generator
+that depends on (seed, epoch, step) and sent to the device, so no step waits for the device. Crop and flip are one
+pair of small matrix products an image; scaling is bilinear with antialiasing, as Pillow's.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from methods.training.colour import colour_jitter, grayscale
+
+_TRIES = 10  # draws of a random crop before the centre is taken, as in torchvision
+
+
+def augment(images: torch.Tensor, spec: Mapping[str, Any], generator: torch.Generator) -> torch.Tensor:
+    """One random view of every image.
+
+    Args:
+        images: (B, H, W, 3) uint8 on the training device.
+        spec: the recipe's ``augmentation``.
+        generator: CPU generator of the parameters.
+
+    Returns:
+        (B, 3, H, W) float32 in [0, 1].
+    """
+    batch, height, width = images.shape[:3]
+    x = images.permute(0, 3, 1, 2).float().div_(255)
+    flip = torch.rand(batch, generator=generator) < spec.get("horizontal_flip", 0.0)
+    if "random_resized_crop" in spec:
+        boxes = crop_boxes(batch, height, width, spec["random_resized_crop"], generator)
+        x = resized_crop(x, boxes, flip)
+    else:
+        x = _flip(x, flip)
+    if "random_crop" in spec:
+        x = random_crop(x, spec["random_crop"]["padding"], generator)
+    if "colour_jitter" in spec:
+        x = colour_jitter(x, spec["colour_jitter"], generator)
+    if "grayscale" in spec:
+        x = grayscale(x, torch.rand(batch, generator=generator) < spec["grayscale"])
+    return x
+
+
+def normalise(x: torch.Tensor, normalisation: Mapping[str, Any]) -> torch.Tensor:
+    """Subtract the channel means of (B, 3, H, W) images and divide by the standard deviations."""
+    mean = torch.tensor(normalisation["mean"]).to(x.device, non_blocking=True)
+    std = torch.tensor(normalisation["std"]).to(x.device, non_blocking=True)
+    return (x - mean[:, None, None]) / std[:, None, None]
+
+
+def plain(images: torch.Tensor) -> torch.Tensor:
+    """(B, H, W, 3) uint8 to (B, 3, H, W) float32 in [0, 1], nothing else."""
+    return images.permute(0, 3, 1, 2).float().div_(255)
+
+
+def crop_boxes(
+    batch: int, height: int, width: int, spec: Mapping[str, Any], generator: torch.Generator
+) -> torch.Tensor:
+    """(B, 4) long: top, left, height, width of a random crop by area and aspect (torchvision's rule).
+
+    Up to ten draws are made; where none fits into the image, the largest centred crop of an allowed aspect is taken.
+    """
+    area = height * width * torch.empty(_TRIES, batch).uniform_(*spec["area"], generator=generator)
+    low, high = (math.log(a) for a in spec["aspect"])
+    aspect = torch.empty(_TRIES, batch).uniform_(low, high, generator=generator).exp()
+    w, h = (area * aspect).sqrt().round().long(), (area / aspect).sqrt().round().long()
+    fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
+    first = fits.float().argmax(dim=0, keepdim=True)
+    h, w, fits = (t.gather(0, first)[0] for t in (h, w, fits))
+    place = torch.rand(2, batch, generator=generator)
+    top, left = (place[0] * (height - h + 1)).long(), (place[1] * (width - w + 1)).long()
+    centre = torch.tensor(_centre_box(height, width, spec["aspect"]))
+    return torch.where(fits[:, None], torch.stack([top, left, h, w], dim=1), centre)
+
+
+def _centre_box(height: int, width: int, aspect: list[float]) -> list[int]:
+    h, w = height, width
+    if width / height < min(aspect):
+        h = round(width / min(aspect))
+    elif width / height > max(aspect):
+        w = round(height * max(aspect))
+    return [(height - h) // 2, (width - w) // 2, h, w]
+
+
+def resized_crop(x: torch.Tensor, boxes: torch.Tensor, flip: torch.Tensor) -> torch.Tensor:
+    """Crop (B, 3, H, W) images to ``boxes`` (B, 4), scale back to (H, W), mirror where ``flip`` (B,) holds."""
+    rows = resize_matrix(boxes[:, 0], boxes[:, 2], x.shape[2])
+    columns = resize_matrix(boxes[:, 1], boxes[:, 3], x.shape[3])
+    columns = torch.where(flip[:, None, None], columns.flip(1), columns)
+    rows, columns = (m.to(x.device, non_blocking=True)[:, None] for m in (rows, columns))
+    return rows @ x @ columns.transpose(-1, -2)
+
+
+def resize_matrix(start: torch.Tensor, length: torch.Tensor, size: int) -> torch.Tensor:
+    """(B, size, size) weights that scale the stretch [start, start + length) of a line to ``size`` pixels.
+
+    A triangle of the width of one output pixel, or of one input pixel where the line is stretched.
+    """
+    scale = (length / size)[:, None, None]
+    centre = (torch.arange(size)[None, :, None] + 0.5) * scale + start[:, None, None]
+    pixel = torch.arange(size)[None, None, :]
+    weight = (1 - (pixel + 0.5 - centre).abs() / scale.clamp_min(1)).clamp_min(0)
+    inside = (pixel >= start[:, None, None]) & (pixel < (start + length)[:, None, None])
+    weight = weight * inside
+    return weight / weight.sum(dim=2, keepdim=True)
+
+
+def random_crop(x: torch.Tensor, padding: int, generator: torch.Generator) -> torch.Tensor:
+    """A window of full size at a random place of (B, 3, H, W) images padded with black."""
+    batch, _, height, width = x.shape
+    place = torch.randint(0, 2 * padding + 1, (2, batch), generator=generator).to(x.device, non_blocking=True)
+    padded = torch.nn.functional.pad(x, [padding] * 4)
+    rows = place[0][:, None] + torch.arange(height, device=x.device)
+    columns = place[1][:, None] + torch.arange(width, device=x.device)
+    image = torch.arange(batch, device=x.device)[:, None, None]
+    return padded.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
+
+
+def _flip(x: torch.Tensor, flip: torch.Tensor) -> torch.Tensor:
+    return torch.where(flip.to(x.device, non_blocking=True)[:, None, None, None], x.flip(3), x)

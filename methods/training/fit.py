@@ -1,0 +1,268 @@
+"""The fit loop: one engine for every objective.
+
+Images stay uint8 on the training device; every step draws its batch, augments it there, runs the network, asks the
+objective for its loss in float32 and descends. Nothing in a step waits for the device: losses are summed there and
+read once an epoch.
+"""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from methods import registry
+from methods.data.images import ImageSet
+from methods.errors import ReproError, refuse
+from methods.metrics.identification import accuracy, mean_average_precision
+from methods.networks.model import OODModel, Outputs, build_model
+from methods.objectives.base import Context, Objective, Sizes, Terms
+from methods.progress import EpochProgress
+from methods.training import checkpoint as ckpt
+from methods.training.augmentation import augment, normalise, plain
+from methods.training.batches import cycled_batch, epoch_batches, steps_per_epoch
+from methods.training.device import autocast, prepare_device, seeded
+from methods.training.epoch import EpochSums
+from methods.training.optimisers import Stepper
+from methods.training.outliers import forward_with_outliers
+from methods.training.randomness import generator
+from methods.training.schedules import Length
+
+LOG = logging.getLogger("ood_repro")
+_EVALUATION_BATCH = 512
+
+
+@dataclass(frozen=True)
+class FitData:
+    """What a training reads: ID train, ID validation where weights are selected on it, outliers where they train."""
+
+    train: ImageSet
+    validation: ImageSet | None = None
+    outliers: ImageSet | None = None
+
+
+@dataclass
+class Result:
+    """A finished training.
+
+    Attributes:
+        tensors: ``backbone.* head.* projector.* objective.*`` of the selected epoch, on the CPU.
+        history: one row an epoch.
+        cost: seconds, images, peak memory.
+    """
+
+    tensors: dict[str, torch.Tensor]
+    history: list[dict[str, float]]
+    cost: dict[str, float]
+
+
+def fit(settings: Mapping[str, Any], data: FitData, hardware: Mapping[str, Any], resume: Path) -> Result:
+    """Train one model.
+
+    Args:
+        settings: architecture, recipe, switches, precision and seed; all that makes the result what it is.
+        data: images and labels.
+        hardware: device, determinism, seconds between checkpoints, name to show; never changes what is computed.
+        resume: file of the resume checkpoint; taken up if it exists.
+
+    Raises:
+        ReproError: labels that do not fit the network, or a loss that is not finite (names the step).
+    """
+    trainer = _Trainer(settings, data, hardware, resume)
+    trainer.restore()
+    trainer.run()
+    return trainer.result()
+
+
+class _Trainer:
+    def __init__(
+        self, settings: Mapping[str, Any], data: FitData, hardware: Mapping[str, Any], resume: Path
+    ) -> None:
+        self.settings, self.hardware, self.resume = settings, hardware, resume
+        self.device = prepare_device(hardware["device"], settings["cpu_threads"], hardware["deterministic"])
+        self.train = self._resident(data.train)
+        self.labels = _labels(data.train, settings).to(self.device)
+        self.validation = data.validation
+        self.outliers = None if data.outliers is None else self._resident(data.outliers)
+        self.record = registry.records("objectives")[settings["objective"]["name"]]
+        self.model, self.objective = build(settings, self.device)
+        self.length = self._length()
+        self.stepper = Stepper(self.model, settings, self.length, self.device)
+        self.progress = ckpt.Progress()
+        self.best: dict[str, torch.Tensor] = {}
+
+    def run(self) -> None:
+        """All epochs that are left, with a checkpoint now and then."""
+        if self.progress.epoch == 0:
+            self.objective.initialise(self._plain_outputs())
+        shown = EpochProgress(self.hardware["name"], self.settings["epochs"], self.progress.epoch)
+        saved = time.monotonic()
+        for epoch in range(self.progress.epoch, self.settings["epochs"]):
+            start = time.monotonic()
+            row = self._epoch(epoch)
+            self._select(epoch, row)
+            self.progress.history.append(row)
+            self.progress.epoch = epoch + 1
+            self.progress.seconds += time.monotonic() - start
+            if time.monotonic() - saved >= self.hardware["checkpoint_seconds"]:
+                self.save()
+                saved = time.monotonic()
+            shown.update(epoch, {"loss": row["total"], "lr": row["learning_rate"]})
+        shown.close()
+
+    def _epoch(self, epoch: int) -> dict[str, float]:
+        self.model.train()
+        sums = EpochSums(self.device)
+        for number, index in enumerate(self._batches(epoch)):
+            step = epoch * self.length.epoch + number
+            sums.add(self._step(epoch, step, index), step)
+        row = {"epoch": float(epoch), "learning_rate": self.stepper.rate, **sums.means()}
+        if sums.first_bad_step is not None:
+            raise ReproError(self._not_finite(epoch, sums.first_bad_step))
+        if self.validation is not None:
+            row |= self._validate()
+        return row
+
+    def _step(self, epoch: int, step: int, index: torch.Tensor) -> Terms:
+        s = self.settings
+        self.stepper.set_rate(step)
+        images, labels = self.train[index.to(self.device)], self.labels[index.to(self.device)]
+        draw = generator(s["seed"], "augmentation", epoch, step)
+        views = torch.cat([augment(images, s["augmentation"], draw) for _ in range(self.record["views"])])
+        outputs, outlier_outputs = self._forward(normalise(views, s["normalisation"]), step, draw)
+        terms = self.objective.loss(outputs, outlier_outputs, labels, Context(epoch, s["epochs"], step))
+        self.objective.commit(skipped=self.stepper.step(terms.total))
+        return terms
+
+    def _forward(self, images: torch.Tensor, step: int, draw: torch.Generator) -> tuple[Outputs, Outputs | None]:
+        s = self.settings
+        with autocast(self.device, s["precision"]):
+            if self.outliers is None:
+                return self.model(images).float(), None
+            index = cycled_batch(len(self.outliers), s["outlier_batch"], s["seed"], step)
+            extra = augment(self.outliers[index.to(self.device)], s["augmentation"], draw)
+            return forward_with_outliers(
+                self.model, images, normalise(extra, s["normalisation"]), s["switches"]["bn_mode"]
+            )
+
+    def _batches(self, epoch: int) -> list[torch.Tensor]:
+        s = self.settings
+        return epoch_batches(len(self.train), s["batch"], s["seed"], epoch, s["switches"]["drop_last"])[: self.length.epoch]
+
+    def _length(self) -> Length:
+        s = self.settings
+        own = steps_per_epoch(len(self.train), s["batch"], s["switches"]["drop_last"])
+        taken = own
+        if self.outliers is not None and s["switches"]["oe_iteration"] == "zip_truncate":
+            taken = min(own, steps_per_epoch(len(self.outliers), s["outlier_batch"], drop_last=False))
+        planned = own if s["switches"].get("schedule_steps") == "len_id_times_epochs" else taken
+        return Length(total=planned * s["epochs"], epoch=taken)
+
+    def _validate(self) -> dict[str, float]:
+        assert self.validation is not None
+        logits = np.concatenate(
+            [o.logits.float().cpu().numpy() for o in self._outputs(self._resident(self.validation)) if o.logits is not None]
+        )
+        if self.validation.multi_label:
+            return {"validation_map": mean_average_precision(logits, self.validation.labels)}
+        return {"validation_accuracy": accuracy(logits.argmax(axis=1), self.validation.labels)}
+
+    def _select(self, epoch: int, row: Mapping[str, float]) -> None:
+        rule = self.settings["selection"]["rule"]
+        if rule == "last":
+            return
+        value = -row["total"] if rule == "best_train_loss" else row.get("validation_map", row.get("validation_accuracy"))
+        assert value is not None
+        if self.progress.best_value is None or value > self.progress.best_value:
+            self.progress.best_value, self.progress.best_epoch = value, epoch
+            self.best = {name: tensor.detach().clone() for name, tensor in self._tensors().items()}
+
+    def result(self) -> Result:
+        """The selected weights, the history and what they cost."""
+        seconds, epochs = self.progress.seconds, self.settings["epochs"]
+        images = epochs * self.length.epoch * self.settings["batch"] * self.record["views"]
+        peak = torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else 0
+        cost = {"seconds": seconds, "images_per_second": images / max(seconds, 1e-9), "peak_gpu_bytes": float(peak)}
+        cost["resumed"] = float(self.progress.resumed)
+        tensors = {name: tensor.detach().cpu() for name, tensor in (self.best or self._tensors()).items()}
+        return Result(tensors, self.progress.history, cost)
+
+    def save(self) -> None:
+        """Write the resume checkpoint."""
+        tensors = {f"now.{name}": tensor for name, tensor in self._tensors().items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
+        tensors |= ckpt.optimiser_tensors(self.stepper.optimiser)
+        self.progress.scaler = self.stepper.scaler_state()
+        ckpt.save_checkpoint(self.resume, tensors, self.progress)
+
+    def restore(self) -> None:
+        """Take up the resume checkpoint, if there is one."""
+        found = ckpt.load_checkpoint(self.resume)
+        if found is None:
+            return
+        tensors, self.progress = found
+        self.progress.resumed += 1
+        now, self.best = ckpt.subset(tensors, "now."), ckpt.subset(tensors, "best.")
+        self.model.load_state_dict({k: v for k, v in now.items() if not k.startswith("objective.")})
+        self.objective.load_state_dict(ckpt.subset(now, "objective."))
+        ckpt.restore_optimiser(self.stepper.optimiser, tensors)
+        self.stepper.restore_scaler(self.progress.scaler)
+        self.stepper.resume_at(self.progress.epoch * self.length.epoch)
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        own = {f"objective.{name}": tensor for name, tensor in self.objective.state_dict().items()}
+        return {**self.model.state_dict(), **own}
+
+    def _resident(self, images: ImageSet) -> torch.Tensor:
+        return torch.from_numpy(images.images).to(self.device)
+
+    def _outputs(self, images: torch.Tensor) -> Iterator[Outputs]:
+        self.model.eval()
+        with torch.no_grad(), autocast(self.device, self.settings["precision"]):
+            for part in images.split(_EVALUATION_BATCH):
+                yield self.model(normalise(plain(part), self.settings["normalisation"]))
+        self.model.train()
+
+    def _plain_outputs(self) -> Iterator[tuple[Outputs, torch.Tensor]]:
+        return zip(self._outputs(self.train), self.labels.split(_EVALUATION_BATCH), strict=True)
+
+    def _not_finite(self, epoch: int, step: int) -> str:
+        last = f"epoch {self.progress.epoch}" if self.resume.is_file() else "none yet"
+        return (
+            f"The loss of {self.settings['name']} is NaN or infinite at step {step} (epoch {epoch}); "
+            f"last good checkpoint: {last} ({self.resume}). Lower the learning rate or use precision fp32."
+        )
+
+
+def build(settings: Mapping[str, Any], device: torch.device) -> tuple[OODModel, Objective]:
+    """Model and objective of a run, initialised from its seed alone."""
+    with seeded(settings["seed"]):
+        model = build_model(settings["architecture"])
+    projector = settings["architecture"]["projector"]
+    sizes = Sizes(settings["architecture"]["classes"], projector["dimension"] if projector else 0)
+    part = registry.load("objectives", settings["objective"]["name"])
+    objective = part.build(settings["objective"], sizes, generator(settings["seed"], "objective"))
+    return model.to(device), objective.to(device)
+
+
+def _labels(data: ImageSet, settings: Mapping[str, Any]) -> torch.Tensor:
+    """Labels as the objective wants them: (N,) int64 or (N, C) float.
+
+    Raises:
+        ReproError: kind or number of classes does not fit the network.
+    """
+    classes, multi = settings["architecture"]["classes"], settings["task"] == "multi_label"
+    refuse(
+        data.multi_label != multi,
+        f"The training set has {'multi' if data.multi_label else 'single'}-label images, the benchmark is {settings['task']}.",
+    )
+    top = data.labels.shape[1] if multi else int(data.labels.max()) + 1
+    refuse(
+        top > classes or data.labels.min() < 0 or (multi and top != classes),
+        f"The training set has labels of {top} classes, the network has {classes} outputs.",
+    )
+    return torch.from_numpy(data.labels).float() if multi else torch.from_numpy(data.labels)

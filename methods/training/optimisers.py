@@ -1,0 +1,88 @@
+"""One optimiser step under a schedule and a precision."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from methods.training.schedules import SCHEDULES, Length, one_cycle_momentum
+
+
+class Stepper:
+    """Optimiser, schedule and loss scaling together.
+
+    Attributes:
+        optimiser: the torch optimiser.
+        rate: learning rate of the last step.
+    """
+
+    def __init__(self, model: nn.Module, settings: Mapping[str, Any], length: Length, device: torch.device) -> None:
+        self.spec, self.schedule, self.switches = settings["optimiser"], settings["schedule"], settings["switches"]
+        self.length = length
+        self.optimiser = make_optimiser(parameter_groups(model, self.spec, self.switches), self.spec)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=settings["precision"] == "fp16")
+        self.rate = self.spec["learning_rate"]
+
+    def set_rate(self, step: int) -> None:
+        """Set rate and momentum for ``step``; with lr_timing `after_step` the rate of the step before it."""
+        timed = step - 1 if self.switches["lr_timing"] == "after_step" else step
+        if timed >= 0:
+            schedule = SCHEDULES[self.schedule["name"]]
+            self.rate = schedule(timed, self.spec["learning_rate"], self.length, self.schedule)
+        cycles = self.schedule["name"] == "one_cycle" and self.switches["momentum_cycling"]
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate
+            if cycles:
+                _set_momentum(group, one_cycle_momentum(step, self.length))
+
+    def step(self, loss: torch.Tensor) -> bool:
+        """Descend; returns whether the loss scaler skipped the step (only ever with fp16)."""
+        self.optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimiser)
+        if not self.scaler.is_enabled():
+            return False
+        before = self.scaler.get_scale()
+        self.scaler.update()
+        return self.scaler.get_scale() < before
+
+    def resume_at(self, step: int) -> None:
+        """Set the rate as if the steps before ``step`` had been taken."""
+        if step > 0:
+            self.set_rate(step - 1)
+
+    def scaler_state(self) -> dict[str, float]:
+        """State of the loss scaler, empty where it is off."""
+        return dict(self.scaler.state_dict())
+
+    def restore_scaler(self, state: Mapping[str, float]) -> None:
+        """Put the state of the loss scaler back."""
+        if state:
+            self.scaler.load_state_dict(dict(state))
+
+
+def parameter_groups(model: nn.Module, spec: Mapping[str, Any], switches: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """All weights with weight decay; vectors (batch norm, biases) without it where the switch says so."""
+    weights = list(model.parameters())
+    if switches["weight_decay_on_norm"]:
+        return [{"params": weights, "weight_decay": spec["weight_decay"]}]
+    return [
+        {"params": [w for w in weights if w.ndim > 1], "weight_decay": spec["weight_decay"]},
+        {"params": [w for w in weights if w.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def make_optimiser(groups: list[dict[str, Any]], spec: Mapping[str, Any]) -> torch.optim.Optimizer:
+    """SGD or Adam as the recipe has it."""
+    if spec["name"] == "adam":
+        return torch.optim.Adam(groups, lr=spec["learning_rate"], betas=(spec["momentum"], 0.999))
+    nesterov = spec["nesterov"] and spec["momentum"] > 0
+    return torch.optim.SGD(groups, lr=spec["learning_rate"], momentum=spec["momentum"], nesterov=nesterov)
+
+
+def _set_momentum(group: dict[str, Any], momentum: float) -> None:
+    if "betas" in group:
+        group["betas"] = (momentum, *group["betas"][1:])
+    else:
+        group["momentum"] = momentum

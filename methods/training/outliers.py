@@ -1,0 +1,44 @@
+"""Forward passes over ID and outlier images, with batch statistics together or apart."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from methods.networks.model import Outputs
+
+
+def forward_with_outliers(
+    model: nn.Module, images: torch.Tensor, outliers: torch.Tensor, bn_mode: str
+) -> tuple[Outputs, Outputs]:
+    """Outputs of both batches.
+
+    ``mixed`` normalises them with the statistics of the joint batch. ``split_domains`` normalises each with its own
+    and lets only the ID batch move the running statistics, as two devices with one domain each do.
+    """
+    if bn_mode == "mixed":
+        joint = model(torch.cat([images, outliers])).float()
+        return _rows(joint, slice(len(images))), _rows(joint, slice(len(images), None))
+    inside = model(images).float()
+    with held_running_statistics(model):
+        return inside, model(outliers).float()
+
+
+@contextmanager
+def held_running_statistics(model: nn.Module) -> Iterator[None]:
+    """Let batch norm use batch statistics without moving the running ones."""
+    layers = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.momentum = 0.0
+    try:
+        yield
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+
+
+def _rows(outputs: Outputs, rows: slice) -> Outputs:
+    parts = {name: getattr(outputs, name) for name in ("pooled", "embedding", "logits", "projection")}
+    return Outputs(**{name: None if part is None else part[rows] for name, part in parts.items()})

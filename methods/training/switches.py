@@ -1,0 +1,78 @@
+"""Switches of the training engine: quirks that change a number, by name (specification, `released` first).
+
+An objective's record lists the switches that concern it. The protocol sets them; a recipe may set one by hand.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from methods.settings.schema import nearest
+
+SWITCHES: dict[str, dict[str, Any]] = {
+    "lr_timing": {
+        "values": ["after_step", "before_step"],
+        "released": "after_step",
+        "corrected": "before_step",
+        "description": "whether the rate of step t is set before it or only after it was taken",
+    },
+    "drop_last": {
+        "values": [False, True],
+        "released": False,
+        "corrected": False,
+        "description": "leave out the last, smaller batch of an epoch",
+    },
+    "weight_decay_on_norm": {
+        "values": [True, False],
+        "released": True,
+        "corrected": True,
+        "description": "decay batch-norm parameters and biases too",
+    },
+    "bn_mode": {
+        "values": ["split_domains", "mixed"],
+        "released": "split_domains",
+        "corrected": "split_domains",
+        "description": "batch statistics of ID and outlier images apart (running ones from ID only), or together",
+    },
+    "oe_iteration": {
+        "values": ["zip_truncate", "cycle_oe"],
+        "released": "zip_truncate",
+        "corrected": "cycle_oe",
+        "description": "end the epoch with the shorter loader, or draw outliers for every ID batch",
+    },
+    "schedule_steps": {
+        "values": ["len_id_times_epochs", "actual_steps"],
+        "released": "len_id_times_epochs",
+        "corrected": "actual_steps",
+        "description": "length of the schedule: ID batches times epochs, or the steps that are taken",
+    },
+    "momentum_cycling": {
+        "values": [True, False],
+        "released": True,
+        "corrected": True,
+        "description": "one-cycle moves the momentum from .95 to .85 and back",
+    },
+}
+
+ENGINE = ("drop_last", "weight_decay_on_norm", "lr_timing")
+OUTLIERS = ("bn_mode", "oe_iteration", "schedule_steps")
+
+
+def switches_of(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the switches that concern an objective, given its record."""
+    return (*ENGINE, "momentum_cycling", *(OUTLIERS if record["needs_outliers"] else ()))
+
+
+def resolve_switches(record: Mapping[str, Any], protocol: str, by_hand: Mapping[str, Any]) -> dict[str, Any]:
+    """Every switch that concerns the objective with its value under ``protocol``."""
+    return {name: by_hand.get(name, SWITCHES[name][protocol]) for name in switches_of(record)}
+
+
+def switch_problems(record: Mapping[str, Any], by_hand: Mapping[str, Any], place: str) -> list[str]:
+    """What is wrong with the switches that a recipe sets by hand."""
+    known = switches_of(record)
+    found = [f"{place} has the unknown switch {name!r}: {nearest(name, known)}" for name in by_hand if name not in known]
+    return found + [
+        f"{place}.{name} is {value!r}, expected one of {SWITCHES[name]['values']}"
+        for name, value in by_hand.items()
+        if name in known and value not in SWITCHES[name]["values"]
+    ]

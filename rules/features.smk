@@ -1,0 +1,49 @@
+"""What a trained model says about one split, and what sits on top of its embedding."""
+
+
+rule extract_features:
+    input:
+        model=RUN + "/model.safetensors",
+        images=lambda wildcards: image_path(wildcards.dataset, wildcards.split, wildcards.benchmark),
+    output:
+        features=FEATURES,
+    log:
+        LOGS + "/extract_features/{benchmark}/{method}/{protocol}/seed{seed}/{evaluation}/{dataset}/{split}.log",
+    cache: "omit-software"
+    conda:
+        "../envs/ood-repro.yaml"
+    threads: cpu_threads
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=GPUS,
+    params:
+        settings=settings(steps.extract_settings),
+        digest=run_digest(steps.extract_digest),
+        hardware=hardware(),
+    message:
+        "extract {wildcards.dataset}/{wildcards.split} by {wildcards.method} on {wildcards.benchmark}, seed {wildcards.seed}"
+    script:
+        "../workflow_scripts/extract_features.py"
+
+
+rule extract_readout:
+    input:
+        model=RUN + "/model.safetensors",
+    output:
+        readout=EVALUATION + "/readout.h5",
+    log:
+        LOGS + "/extract_readout/{benchmark}/{method}/{protocol}/seed{seed}/{evaluation}.log",
+    cache: "omit-software"
+    conda:
+        "../envs/ood-repro.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        digest=steps.digest("methods.features.readout", "methods.features.store"),
+    message:
+        "read classifier and prototypes of {wildcards.method} on {wildcards.benchmark}, seed {wildcards.seed}"
+    script:
+        "../workflow_scripts/extract_readout.py"

@@ -1,0 +1,25 @@
+"""Rule fit_scores: every detector of one run, fitted once on ID training features."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from methods import provenance
+from methods.features.store import read_features, read_readout
+from methods.scores.base import DETECTORS, fit_instances, write_detectors
+from workflow_scripts.job import run_job
+
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
+
+
+def main(snakemake: Any) -> None:
+    instances, source = json.loads(snakemake.params.settings), snakemake.input
+    train, origin = read_features(source.train)
+    readout, readout_origin = read_readout(source.readout)
+    provenance.require_same(source.train, source.readout, "model", (origin, readout_origin))
+    record = provenance.record(DETECTORS, instances, snakemake.params.digest, dict(source.items()), origin["seed"])
+    record["parents"]["model"] = origin["parents"]["model"]
+    write_detectors(snakemake.output.detectors, fit_instances(instances, train, readout), record)
+
+
+run_job(main, snakemake)

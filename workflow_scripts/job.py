@@ -1,0 +1,100 @@
+"""What every job of the workflow does around its work.
+
+It writes the rule's log, turns a known error into one sentence on the terminal, takes part in the folder's job lock,
+and ends when the Snakemake that started it is gone: an orphan would write into a folder another run believes free.
+"""
+
+import fcntl
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from methods.errors import ReproError
+
+OWNER = "OOD_REPRO_OWNER"  # pid and start time of the Snakemake that started this job
+JOB_LOCK = Path(".snakemake/ood-repro.jobs.lock")
+LOG = logging.getLogger("ood_repro")
+_POLL_SECONDS = 0.5
+
+
+def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
+    """Run ``main(snakemake)``; exit code 1 and a message after an error."""
+    log = Path(snakemake.log[0])
+    _open_log(log)
+    _watch_owner()
+    lock = hold_job_lock()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    started = time.monotonic()
+    try:
+        main(snakemake)
+        LOG.info("done in %.1f s", time.monotonic() - started)
+    except ReproError as error:
+        _fail(log, snakemake.rule, str(error))
+    except KeyboardInterrupt:
+        _fail(log, snakemake.rule, "interrupted")
+    except Exception as error:
+        LOG.error("%s", traceback.format_exc())
+        _fail(log, snakemake.rule, f"unexpected {type(error).__name__}: {error} (traceback in {log})")
+    finally:
+        lock.close()
+
+
+def hold_job_lock() -> Any:
+    """A shared lock on the working folder that lasts as long as this process."""
+    JOB_LOCK.parent.mkdir(parents=True, exist_ok=True)
+    handle = open(JOB_LOCK, "a")  # noqa: SIM115
+    fcntl.flock(handle, fcntl.LOCK_SH)
+    return handle
+
+
+def process_identity(pid: int) -> str | None:
+    """Process id with start time, so that a recycled id is not taken for the process; None if it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return str(pid) if not Path("/proc").is_dir() and _exists(pid) else None
+    return None if stat[0] == "Z" else f"{pid}:{stat[19]}"
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _watch_owner() -> None:
+    owner = os.environ.get(OWNER)
+    if owner:
+        threading.Thread(target=_end_with, args=(owner,), daemon=True).start()
+
+
+def _end_with(owner: str) -> None:
+    pid = int(owner.split(":")[0])
+    while process_identity(pid) == owner:
+        time.sleep(_POLL_SECONDS)
+    os._exit(1)  # outputs are written whole or not at all, so there is nothing to clean up
+
+
+def _open_log(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    LOG.addHandler(handler)
+    LOG.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").addHandler(handler)
+
+
+def _fail(log: Path, rule: str, message: str) -> None:
+    LOG.error("%s", message)
+    print(f"\n{rule}: {message}\n(log: {log})", file=sys.stderr, flush=True)
+    sys.exit(1)

@@ -1,0 +1,71 @@
+"""Start Snakemake where an earlier one may have died: `python -m workflow_scripts.launch demo`.
+
+Snakemake leaves a lock behind when it is killed, and its jobs may live on for a moment. This waits for such jobs,
+removes the lock only when no Snakemake lives in the folder, and refuses while one does.
+"""
+
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO
+
+from workflow_scripts.job import JOB_LOCK, OWNER, process_identity
+
+OWNER_LOCK = Path(".snakemake/ood-repro.owner.lock")
+SNAKEMAKE_LOCKS = Path(".snakemake/locks")
+_held: list[IO[str]] = []  # kept open, and with it locked, as long as the process lives
+
+
+def register_owner() -> None:
+    """Called by every Snakemake that reads the Snakefile: hold the owner lock, and tell jobs whom to outlive not."""
+    os.environ[OWNER] = str(process_identity(os.getpid()))
+    _held.append(_locked(OWNER_LOCK, fcntl.LOCK_SH))
+
+
+def main(arguments: list[str]) -> int:
+    """Clear what a dead Snakemake left, then run Snakemake with ``arguments``; returns its exit code."""
+    try:
+        owner = _locked(OWNER_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("Another Snakemake is at work in this folder: wait for it to end or stop it, then run again.", file=sys.stderr)
+        return 1
+    fcntl.flock(owner, fcntl.LOCK_SH)  # the Snakemake that unlocks takes a share of it
+    _wait_for_jobs()
+    if _left_locks():
+        print("An earlier run was killed: removing the lock it left.", file=sys.stderr)
+        subprocess.run([sys.executable, "-m", "snakemake", "--unlock"], check=True, capture_output=True)
+    owner.close()
+    try:
+        return subprocess.run([sys.executable, "-m", "snakemake", *arguments], check=False).returncode
+    except KeyboardInterrupt:
+        return 130
+
+
+def _wait_for_jobs() -> None:
+    """Block until no job of a dead run holds the job lock; such jobs end within a second."""
+    try:
+        _locked(JOB_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB).close()
+    except BlockingIOError:
+        print("Waiting for jobs of an earlier run to end ...", file=sys.stderr)
+        _locked(JOB_LOCK, fcntl.LOCK_EX).close()
+
+
+def _left_locks() -> bool:
+    return SNAKEMAKE_LOCKS.is_dir() and any(SNAKEMAKE_LOCKS.iterdir())
+
+
+def _locked(path: Path, mode: int) -> IO[str]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = open(path, "a")  # noqa: SIM115
+    try:
+        fcntl.flock(handle, mode)
+    except BlockingIOError:
+        handle.close()
+        raise
+    return handle
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,28 @@
+"""Rule make_figure: one figure of a paper as SVG and PDF."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from methods import provenance, registry
+from methods.reporting.figures.sources import Source
+from methods.reporting.style import save
+from workflow_scripts.job import run_job
+
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
+
+KEYS = ("method", "label", "role", "dataset", "title")
+
+
+def main(snakemake: Any) -> None:
+    settings, files = json.loads(snakemake.params.settings), snakemake.input.files
+    parts = [{key: part[key] for key in KEYS if key in part} for part in settings["sources"]]
+    sources = [Source(path=path, **part) for part, path in zip(parts, files, strict=True)]
+    figure = registry.load("reporting.figures", settings["kind"]).draw(settings, sources)
+    save(figure, snakemake.output.svg, snakemake.output.pdf)
+    parents = {f"{s.method}/{s.dataset or 'history'}": s.path for s in sources}
+    record = provenance.record("figure", settings, snakemake.params.digest, parents)
+    provenance.write_sidecar(snakemake.output.svg, record)
+
+
+run_job(main, snakemake)

@@ -1,0 +1,30 @@
+"""Rule make_table: one table of a paper in three forms."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from methods import provenance
+from methods.files import write_text
+from methods.reporting.csv import read_csv
+from methods.reporting.layout import to_csv, to_latex, to_markdown
+from methods.reporting.tables import KINDS
+from workflow_scripts.job import run_job
+
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
+
+
+def main(snakemake: Any) -> None:
+    settings = json.loads(snakemake.params.settings)
+    names = [tuple(run) for run in settings["runs"]]
+    runs = [(name, read_csv(path)) for name, path in zip(names, snakemake.input.runs, strict=True)]
+    table = KINDS[settings["kind"]](settings, runs)
+    write_text(snakemake.output.csv, to_csv(table))
+    write_text(snakemake.output.md, to_markdown(table))
+    write_text(snakemake.output.tex, to_latex(table, f"{snakemake.wildcards.paper}-{snakemake.wildcards.name}"))
+    parents = {"/".join(map(str, name)): path for name, path in zip(names, snakemake.input.runs, strict=True)}
+    record = provenance.record("table", settings, snakemake.params.digest, parents)
+    provenance.write_sidecar(snakemake.output.csv, record)
+
+
+run_job(main, snakemake)

@@ -1,0 +1,26 @@
+"""Rule score: all scores of one run on one set."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from methods import provenance
+from methods.features.store import read_features
+from methods.scores.base import SCORES, read_detectors, score_instances, write_scores
+from workflow_scripts.job import run_job
+
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
+
+
+def main(snakemake: Any) -> None:
+    instances, source = json.loads(snakemake.params.settings), snakemake.input
+    fitted, fitted_origin = read_detectors(source.detectors, instances)
+    provenance.require_parent(source.detectors, fitted_origin, "train", source.train)
+    features, origin = read_features(source.features)
+    provenance.require_same(source.features, source.detectors, "model", (origin, fitted_origin))
+    scores = score_instances(instances, features, fitted, read_features(source.train)[0])
+    record = provenance.record(SCORES, instances, snakemake.params.digest, dict(source.items()), origin["seed"])
+    write_scores(snakemake.output.scores, scores, features, record)
+
+
+run_job(main, snakemake)

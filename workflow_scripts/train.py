@@ -1,0 +1,32 @@
+"""Rule train: one model, its history and what it cost."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from methods import provenance
+from methods.data.images import read_images
+from methods.files import write_text
+from methods.networks.weights import KIND, save_model
+from methods.reporting.csv import csv_text
+from methods.training.cost import cost_row
+from methods.training.fit import FitData, fit
+from methods.training.resume import resume_folder
+from workflow_scripts.job import run_job
+
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
+
+
+def main(snakemake: Any) -> None:
+    settings, hardware = json.loads(snakemake.params.settings), json.loads(snakemake.params.hardware)
+    record = provenance.record(KIND, settings, snakemake.params.digest, dict(snakemake.input.items()), settings["seed"])
+    data = FitData(**{role: read_images(path) for role, path in snakemake.input.items()})
+    with resume_folder(Path(hardware["resume"]), provenance.fingerprint(record)) as folder:
+        result = fit(settings, data, hardware, folder / "checkpoint.safetensors")
+        write_text(snakemake.output.history, csv_text(result.history))
+        write_text(snakemake.output.cost, csv_text([cost_row(result.cost, hardware)]))
+        save_model(snakemake.output.model, {k: v.numpy() for k, v in result.tensors.items()}, record)
+
+
+run_job(main, snakemake)
