@@ -11,30 +11,40 @@ from methods.errors import ReproError
 from methods.files import sha256_bytes
 from methods.provenance import canonical_json
 from methods.settings import outputs, steps
-from methods.settings.study import Run, load_study
+from methods.settings.load import load_study
+from methods.settings.study import Run
+from workflow_scripts.gpus import gpus_claimed
 from workflow_scripts.launch import register_owner
 
-register_owner()
+register_owner(workflow.basedir)
 try:
     STUDY = load_study(config)
 except ReproError as error:
-    raise WorkflowError("the configuration cannot be used:\n" + "\n".join(f"  {line}" for line in str(error).splitlines()))
+    lines = [f"  {line}" for line in str(error).splitlines()]
+    raise WorkflowError("\n".join(["the configuration cannot be used:", *lines]))
 
 DATA = STUDY.config["data"]["folder"]
 RESULTS = STUDY.config["results"]["folder"]
 
-ARCHIVE = DATA + "/archives/{dataset}/{file}"
-IMAGES = DATA + "/images/{dataset}/{split}@{render}.h5"
-RUN = RESULTS + "/runs/{benchmark}/{method}/{protocol}/seed{seed}"
-EVALUATION = RUN + "/eval-{evaluation}"
-FEATURES = EVALUATION + "/features/{dataset}/{split}.h5"
-SCORES = EVALUATION + "/scores/{dataset}/{split}.h5"
-PAPER = RESULTS + "/papers/{paper}"
-REPORT = RESULTS + "/report.html"
-LOGS = "logs"
+ARCHIVE = f"{DATA}/archives/{{dataset}}/{{file}}"
+IMAGES = f"{DATA}/images/{{dataset}}/{{split}}@{{render}}.h5"
+RUN = f"{RESULTS}/runs/{{benchmark}}/{{method}}/{{protocol}}/seed{{seed}}"
+MODEL = f"{RUN}/model.safetensors"
+HISTORY = f"{RUN}/history.csv"
+COST = f"{RUN}/cost.csv"
+EVALUATION = f"{RUN}/eval-{{evaluation}}"
+FEATURES = f"{EVALUATION}/features/{{dataset}}/{{split}}.h5"
+READOUT = f"{EVALUATION}/readout.h5"
+DETECTORS = f"{EVALUATION}/detectors.h5"
+SCORES = f"{EVALUATION}/scores/{{dataset}}/{{split}}.h5"
+METRICS = f"{EVALUATION}/metrics.csv"
+TABLE = f"{RESULTS}/papers/{{paper}}/tables/{{name}}"
+FIGURE = f"{RESULTS}/papers/{{paper}}/figures/{{name}}"
+ENVIRONMENT = f"{RESULTS}/environment.csv"
+REPORT = f"{RESULTS}/report.html"
 
-# Jobs of a kind that use a GPU say so; the total is given in profiles/default.
-GPUS = 0 if STUDY.config["hardware"]["device"] == "cpu" else 1
+# Jobs that may use a GPU claim one where there is one; the total is given in profiles/default.
+GPUS = gpus_claimed(STUDY.config["hardware"]["device"])
 
 
 wildcard_constraints:
@@ -127,12 +137,86 @@ def score_path(run, part):
 
 
 def table_outputs(paper):
-    return expand(PAPER + "/tables/{name}.{form}", paper=paper, name=STUDY.papers[paper]["tables"], form=["csv", "md", "tex"])
+    names = STUDY.papers[paper]["tables"]
+    return expand(
+        "{table}.{form}",
+        table=expand(TABLE, paper=paper, name=names),
+        form=["csv", "md", "tex"],
+    )
 
 
 def figure_outputs(paper):
-    return expand(PAPER + "/figures/{name}.{form}", paper=paper, name=STUDY.papers[paper]["figures"], form=["svg", "pdf"])
+    names = STUDY.papers[paper]["figures"]
+    return expand(
+        "{figure}.{form}",
+        figure=expand(FIGURE, paper=paper, name=names),
+        form=["svg", "pdf"],
+    )
 
 
 def paper_outputs(paper):
-    return table_outputs(paper) + figure_outputs(paper)
+    return [*table_outputs(paper), *figure_outputs(paper)]
+
+
+def archive_record(wildcards):
+    return canonical_json(file_record(STUDY.catalog, wildcards.dataset, wildcards.file))
+
+
+def archives_of(wildcards):
+    files = source_files(STUDY.catalog, wildcards.dataset)
+    return [ARCHIVE.format(dataset=owner, file=name) for name, owner in files.items()]
+
+
+def prepare_settings(wildcards):
+    size, resize = wildcards.render.split("px-")
+    render = {"size": int(size), "resize": resize}
+    return canonical_json(steps.prepare_settings(STUDY, wildcards.dataset, wildcards.split, render))
+
+
+def train_inputs(wildcards):
+    sets = steps.train_sets(STUDY, run_of(wildcards))
+    return {role: image_path(*part, wildcards.benchmark) for role, part in sets.items()}
+
+
+def train_features(wildcards):
+    return feature_path(run_of(wildcards), id_set(wildcards.benchmark, "train"))
+
+
+def evaluate_inputs(wildcards):
+    run = run_of(wildcards)
+    return {
+        "id_scores": score_path(run, id_set(run.benchmark, "test")),
+        "ood_scores": [score_path(run, part) for part in ood_sets(run.benchmark)],
+        "train": feature_path(run, id_set(run.benchmark, "train")),
+        "test": feature_path(run, id_set(run.benchmark, "test")),
+        "readout": run_path(READOUT, run),
+    }
+
+
+def table_entry(wildcards):
+    return STUDY.papers[wildcards.paper]["tables"][wildcards.name]
+
+
+def figure_entry(wildcards):
+    return STUDY.papers[wildcards.paper]["figures"][wildcards.name]
+
+
+def table_inputs(wildcards):
+    entry = table_entry(wildcards)
+    pattern = COST if entry["kind"] == "cost" else METRICS
+    return [run_path(pattern, run) for run in outputs.table_runs(STUDY, entry)]
+
+
+def figure_inputs(wildcards):
+    return [figure_source(source, run) for source, run in outputs.figure_sources(STUDY, figure_entry(wildcards))]
+
+
+def figure_source(source, run):
+    if source["needs"] == "history":
+        return run_path(HISTORY, run)
+    pattern = {"scores": SCORES, "features": FEATURES}[source["needs"]]
+    return run_path(pattern, run, dataset=source["dataset"], split=source["split"])
+
+
+def benchmark_label(wildcards, kind):
+    return STUDY.benchmarks[STUDY.papers[wildcards.paper][kind][wildcards.name]["benchmark"]]["title"]

@@ -1,27 +1,13 @@
 """Source files, verified, and one store of images a split."""
 
 
-def archive_record(wildcards):
-    return canonical_json(file_record(STUDY.catalog, wildcards.dataset, wildcards.file))
-
-
-def archives_of(wildcards):
-    files = source_files(STUDY.catalog, wildcards.dataset)
-    return [ARCHIVE.format(dataset=owner, file=name) for name, owner in files.items()]
-
-
-def prepare_settings(wildcards):
-    size, resize = wildcards.render.split("px-")
-    render = {"size": int(size), "resize": resize}
-    return canonical_json(steps.prepare_settings(STUDY, wildcards.dataset, wildcards.split, render))
-
-
 rule fetch_archive:
     output:
         archive=ARCHIVE,
     log:
-        LOGS + "/fetch_archive/{dataset}/{file}.log",
+        "logs/fetch_archive/{dataset}/{file}.log",
     cache: "omit-software"
+    retries: 2
     conda:
         "../envs/ood-repro.yaml"
     threads: 1
@@ -30,7 +16,6 @@ rule fetch_archive:
         runtime=720,
     params:
         file=archive_record,
-    retries: 2
     message:
         "fetch {wildcards.file} of {wildcards.dataset} and verify it"
     script:
@@ -43,7 +28,7 @@ rule prepare_images:
     output:
         images=IMAGES,
     log:
-        LOGS + "/prepare_images/{dataset}/{split}@{render}.log",
+        "logs/prepare_images/{dataset}/{split}@{render}.log",
     cache: "omit-software"
     conda:
         "../envs/ood-repro.yaml"

@@ -3,12 +3,12 @@
 
 rule extract_features:
     input:
-        model=RUN + "/model.safetensors",
+        model=MODEL,
         images=lambda wildcards: image_path(wildcards.dataset, wildcards.split, wildcards.benchmark),
     output:
         features=FEATURES,
     log:
-        LOGS + "/extract_features/{benchmark}/{method}/{protocol}/seed{seed}/{evaluation}/{dataset}/{split}.log",
+        "logs/extract_features/{benchmark}/{method}/{protocol}/seed{seed}/{evaluation}/{dataset}/{split}.log",
     cache: "omit-software"
     conda:
         "../envs/ood-repro.yaml"
@@ -29,11 +29,11 @@ rule extract_features:
 
 rule extract_readout:
     input:
-        model=RUN + "/model.safetensors",
+        model=MODEL,
     output:
-        readout=EVALUATION + "/readout.h5",
+        readout=READOUT,
     log:
-        LOGS + "/extract_readout/{benchmark}/{method}/{protocol}/seed{seed}/{evaluation}.log",
+        "logs/extract_readout/{benchmark}/{method}/{protocol}/seed{seed}/{evaluation}.log",
     cache: "omit-software"
     conda:
         "../envs/ood-repro.yaml"

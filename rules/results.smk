@@ -1,51 +1,25 @@
 """Tables, figures and the report of every paper."""
 
 
-def table_entry(wildcards):
-    return STUDY.papers[wildcards.paper]["tables"][wildcards.name]
-
-
-def figure_entry(wildcards):
-    return STUDY.papers[wildcards.paper]["figures"][wildcards.name]
-
-
-def table_inputs(wildcards):
-    entry = table_entry(wildcards)
-    pattern = RUN + "/cost.csv" if entry["kind"] == "cost" else EVALUATION + "/metrics.csv"
-    return [run_path(pattern, run) for run in outputs.table_runs(STUDY, entry)]
-
-
-def figure_inputs(wildcards):
-    return [figure_source(source, run) for source, run in outputs.figure_sources(STUDY, figure_entry(wildcards))]
-
-
-def figure_source(source, run):
-    if source["needs"] == "history":
-        return run_path(RUN + "/history.csv", run)
-    pattern = {"scores": SCORES, "features": FEATURES}[source["needs"]]
-    return run_path(pattern, run, dataset=source["dataset"], split=source["split"])
-
-
-def benchmark_label(wildcards, kind):
-    return STUDY.benchmarks[STUDY.papers[wildcards.paper][kind][wildcards.name]["benchmark"]]["title"]
-
-
 rule make_table:
     input:
         runs=table_inputs,
     output:
         csv=report(
-            PAPER + "/tables/{name}.csv",
+            f"{TABLE}.csv",
             caption="../resources/captions/table.rst",
             category="Tables",
             subcategory="{paper}",
-            labels=lambda wildcards: {"benchmark": benchmark_label(wildcards, "tables"), "table": wildcards.name},
+            labels=lambda wildcards: {
+                "benchmark": benchmark_label(wildcards, "tables"),
+                "table": wildcards.name,
+            },
         ),
-        md=PAPER + "/tables/{name}.md",
-        tex=PAPER + "/tables/{name}.tex",
-        provenance=PAPER + "/tables/{name}.csv.provenance.json",
+        md=f"{TABLE}.md",
+        tex=f"{TABLE}.tex",
+        provenance=f"{TABLE}.csv.provenance.json",
     log:
-        LOGS + "/make_table/{paper}/{name}.log",
+        "logs/make_table/{paper}/{name}.log",
     conda:
         "../envs/ood-repro.yaml"
     threads: 1
@@ -66,16 +40,19 @@ rule make_figure:
         files=figure_inputs,
     output:
         svg=report(
-            PAPER + "/figures/{name}.svg",
+            f"{FIGURE}.svg",
             caption="../resources/captions/figure.rst",
             category="Figures",
             subcategory="{paper}",
-            labels=lambda wildcards: {"benchmark": benchmark_label(wildcards, "figures"), "figure": wildcards.name},
+            labels=lambda wildcards: {
+                "benchmark": benchmark_label(wildcards, "figures"),
+                "figure": wildcards.name,
+            },
         ),
-        pdf=PAPER + "/figures/{name}.pdf",
-        provenance=PAPER + "/figures/{name}.svg.provenance.json",
+        pdf=f"{FIGURE}.pdf",
+        provenance=f"{FIGURE}.svg.provenance.json",
     log:
-        LOGS + "/make_figure/{paper}/{name}.log",
+        "logs/make_figure/{paper}/{name}.log",
     conda:
         "../envs/ood-repro.yaml"
     threads: 1
@@ -84,7 +61,7 @@ rule make_figure:
         runtime=60,
     params:
         settings=lambda wildcards: canonical_json(outputs.figure_settings(STUDY, figure_entry(wildcards))),
-        digest=lambda wildcards: steps.digest("methods.reporting.figures." + figure_entry(wildcards)["kind"]),
+        digest=lambda wildcards: steps.digest(f"methods.reporting.figures.{figure_entry(wildcards)['kind']}"),
     message:
         "figure {wildcards.name} of {wildcards.paper}"
     script:
@@ -96,13 +73,13 @@ rule environment:
         workflow.source_path("../requirements.txt"),
     output:
         csv=report(
-            RESULTS + "/environment.csv",
+            ENVIRONMENT,
             caption="../resources/captions/environment.rst",
             category="Environment",
             labels={"benchmark": "all", "table": "environment"},
         ),
     log:
-        LOGS + "/environment.log",
+        "logs/environment.log",
     conda:
         "../envs/ood-repro.yaml"
     threads: 1
@@ -117,12 +94,12 @@ rule environment:
 
 rule report:
     input:
-        RESULTS + "/environment.csv",
+        ENVIRONMENT,
         [paper_outputs(paper) for paper in STUDY.papers],
     output:
         html=REPORT,
     log:
-        LOGS + "/report.log",
+        "logs/report.log",
     conda:
         "../envs/ood-repro.yaml"
     threads: 1

@@ -1,29 +1,14 @@
 """Detectors fitted once a run, scores of one set a job, metrics of one run a job."""
 
 
-def train_features(wildcards):
-    return feature_path(run_of(wildcards), id_set(wildcards.benchmark, "train"))
-
-
-def evaluate_inputs(wildcards):
-    run = run_of(wildcards)
-    return {
-        "id_scores": score_path(run, id_set(run.benchmark, "test")),
-        "ood_scores": [score_path(run, part) for part in ood_sets(run.benchmark)],
-        "train": feature_path(run, id_set(run.benchmark, "train")),
-        "test": feature_path(run, id_set(run.benchmark, "test")),
-        "readout": run_path(EVALUATION + "/readout.h5", run),
-    }
-
-
 rule fit_scores:
     input:
         train=train_features,
-        readout=EVALUATION + "/readout.h5",
+        readout=READOUT,
     output:
-        detectors=EVALUATION + "/detectors.h5",
+        detectors=DETECTORS,
     log:
-        LOGS + "/fit_scores/{benchmark}/{method}/{protocol}/seed{seed}/{evaluation}.log",
+        "logs/fit_scores/{benchmark}/{method}/{protocol}/seed{seed}/{evaluation}.log",
     conda:
         "../envs/ood-repro.yaml"
     threads: 1
@@ -43,11 +28,11 @@ rule score:
     input:
         features=FEATURES,
         train=train_features,
-        detectors=EVALUATION + "/detectors.h5",
+        detectors=DETECTORS,
     output:
         scores=SCORES,
     log:
-        LOGS + "/score/{benchmark}/{method}/{protocol}/seed{seed}/{evaluation}/{dataset}/{split}.log",
+        "logs/score/{benchmark}/{method}/{protocol}/seed{seed}/{evaluation}/{dataset}/{split}.log",
     conda:
         "../envs/ood-repro.yaml"
     threads: 1
@@ -67,10 +52,10 @@ rule evaluate:
     input:
         unpack(evaluate_inputs),
     output:
-        metrics=EVALUATION + "/metrics.csv",
-        provenance=EVALUATION + "/metrics.csv.provenance.json",
+        metrics=METRICS,
+        provenance=f"{METRICS}.provenance.json",
     log:
-        LOGS + "/evaluate/{benchmark}/{method}/{protocol}/seed{seed}/{evaluation}.log",
+        "logs/evaluate/{benchmark}/{method}/{protocol}/seed{seed}/{evaluation}.log",
     conda:
         "../envs/ood-repro.yaml"
     threads: 1

@@ -1,20 +1,15 @@
 """One model a run: benchmark, method, protocol, seed."""
 
 
-def train_inputs(wildcards):
-    sets = steps.train_sets(STUDY, run_of(wildcards))
-    return {role: image_path(*part, wildcards.benchmark) for role, part in sets.items()}
-
-
 rule train:
     input:
         unpack(train_inputs),
     output:
-        model=RUN + "/model.safetensors",
-        history=RUN + "/history.csv",
-        cost=RUN + "/cost.csv",
+        model=MODEL,
+        history=HISTORY,
+        cost=COST,
     log:
-        LOGS + "/train/{benchmark}/{method}/{protocol}/seed{seed}.log",
+        "logs/train/{benchmark}/{method}/{protocol}/seed{seed}.log",
     cache: "omit-software"
     conda:
         "../envs/ood-repro.yaml"
@@ -26,7 +21,7 @@ rule train:
     params:
         settings=settings(steps.train_settings),
         digest=run_digest(steps.train_digest),
-        hardware=hardware(resume=RESULTS + "/resume"),
+        hardware=hardware(resume=f"{RESULTS}/resume"),
     message:
         "train {wildcards.method} on {wildcards.benchmark}, seed {wildcards.seed} ({wildcards.protocol})"
     script:

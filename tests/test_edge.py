@@ -39,10 +39,21 @@ def test_loss_matches_the_golden_vectors(k, margin, gap, total):
 
 def test_joint_energy_matches_the_golden_vector():
     z_id, _, z_out = golden.multi_label()
-    close(edge.joint_energy(z_id), [6.824090307059462, 6.095799696949945, 3.196587071265761,
-                                    1.6531051989803685, 3.0190476506477664, 4.093353758914724])
-    close(edge.joint_energy(z_out), [3.8587135986555494, 2.2332774930774852, 1.0596490705447328,
-                                     0.6125890317499258, 0.6868175689356772])
+    close(
+        edge.joint_energy(z_id),
+        [
+            6.824090307059462,
+            6.095799696949945,
+            3.196587071265761,
+            1.6531051989803685,
+            3.0190476506477664,
+            4.093353758914724,
+        ],
+    )
+    close(
+        edge.joint_energy(z_out),
+        [3.8587135986555494, 2.2332774930774852, 1.0596490705447328, 0.6125890317499258, 0.6868175689356772],
+    )
 
 
 def test_gradients_match_the_golden_vectors():
@@ -64,7 +75,9 @@ def test_gap_counts_from_its_first_epoch_on():
 
 def test_alpha_and_beta_zero_is_bce():
     z_id, labels, z_out = golden.multi_label()
-    plain = bce.build({}, Sizes(4, 0), torch.Generator()).loss(Outputs(z_id, z_id, logits=z_id), None, labels, Context(0, 1, 0))
+    plain = bce.build({}, Sizes(4, 0), torch.Generator()).loss(
+        Outputs(z_id, z_id, logits=z_id), None, labels, Context(0, 1, 0)
+    )
     assert torch.equal(terms(z_id, labels, z_out, alpha=0.0, beta=0.0).total, plain.total)
 
 

@@ -25,7 +25,10 @@ def main(snakemake: Any) -> None:
         ood[name], _, origin = read_scores(path)
         provenance.require_same(source.id_scores, path, "detectors", (id_origin, origin))
         parents[name] = path
-    (train, _), (test, _), (readout, _) = (*map(read_features, (source.train, source.test)), read_readout(source.readout))
+    (train, _), (test, _), (readout, _) = (
+        *map(read_features, (source.train, source.test)),
+        read_readout(source.readout),
+    )
     rows = evaluation_rows(settings, id_scores, ood, train, test, readout)
     record = provenance.record("metrics", settings, snakemake.params.digest, parents, id_origin["seed"])
     write_text(snakemake.output.metrics, csv_text(rows))

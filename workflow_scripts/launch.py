@@ -18,8 +18,12 @@ SNAKEMAKE_LOCKS = Path(".snakemake/locks")
 _held: list[IO[str]] = []  # kept open, and with it locked, as long as the process lives
 
 
-def register_owner() -> None:
-    """Called by every Snakemake that reads the Snakefile: hold the owner lock, and tell jobs whom to outlive not."""
+def register_owner(root: str) -> None:
+    """Called by every Snakemake that reads the Snakefile.
+
+    Holds the owner lock, tells jobs with which process to end, and lets them import from the project's ``root``.
+    """
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     os.environ[OWNER] = str(process_identity(os.getpid()))
     _held.append(_locked(OWNER_LOCK, fcntl.LOCK_SH))
 
@@ -29,13 +33,16 @@ def main(arguments: list[str]) -> int:
     try:
         owner = _locked(OWNER_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        print("Another Snakemake is at work in this folder: wait for it to end or stop it, then run again.", file=sys.stderr)
+        print(
+            "Another Snakemake is at work in this folder: wait for it to end or stop it, then run again.",
+            file=sys.stderr,
+        )
         return 1
     fcntl.flock(owner, fcntl.LOCK_SH)  # the Snakemake that unlocks takes a share of it
     _wait_for_jobs()
     if _left_locks():
         print("An earlier run was killed: removing the lock it left.", file=sys.stderr)
-        subprocess.run([sys.executable, "-m", "snakemake", "--unlock"], check=True, capture_output=True)
+        subprocess.run([sys.executable, "-m", "snakemake", *arguments, "--unlock"], check=True, capture_output=True)
     owner.close()
     try:
         return subprocess.run([sys.executable, "-m", "snakemake", *arguments], check=False).returncode

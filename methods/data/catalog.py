@@ -27,7 +27,10 @@ def load_catalog(path: Path | None = None) -> Catalog:
         found = [problem for name in datasets for problem in _record_problems(name, datasets)]
     if found:
         raise ReproError("\n".join(found))
-    return {name: {**record, "reader": complete_part("data.readers", "name", record["reader"])} for name, record in datasets.items()}
+    return {
+        name: {**record, "reader": complete_part("data.readers", "name", record["reader"])}
+        for name, record in datasets.items()
+    }
 
 
 def source_files(catalog: Catalog, dataset: str) -> dict[str, str]:

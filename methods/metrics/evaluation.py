@@ -55,7 +55,10 @@ def identification_rows(task: str, train: Features, test: Features, readout: Rea
         assert test.logits is not None
         values = {("map", rule): mean_average_precision(test.logits, test.labels, rule) for rule in MAP_RULES}
     else:
-        values = {("accuracy", rule): accuracy(predicted, test.labels) for rule, predicted in _predictions(train, test, readout)}
+        values = {
+            ("accuracy", rule): accuracy(predicted, test.labels)
+            for rule, predicted in _predictions(train, test, readout)
+        }
     return [_row("", "id", "test", metric, rule, value) for (metric, rule), value in values.items()]
 
 
@@ -76,13 +79,23 @@ def _group_rows(score: str, sets: list[Row], groups: Mapping[str, list[str]]) ->
             values = [row["value"] for row in present if (row["metric"], row["rule"]) == (metric, rule)]
             whole = len(values) == len(members)
             mean = sum(values) / len(values) if whole else ""
-            rows.append({**_row(score, "group", group, metric, rule, mean), "complete": f"{len(values)} of {len(members)}"})
+            rows.append(
+                {
+                    **_row(score, "group", group, metric, rule, mean),
+                    "complete": f"{len(values)} of {len(members)}",
+                }
+            )
     return rows
 
 
 def _row(score: str, level: str, target: str, metric: str, rule: str, value: float | str) -> Row:
     refuse(isinstance(value, float) and not np.isfinite(value), f"{metric} of {score} on {target} is {value}.")
     return {
-        "score": score, "level": level, "target": target, "metric": metric, "rule": rule,
-        "value": value, "complete": "1 of 1",
+        "score": score,
+        "level": level,
+        "target": target,
+        "metric": metric,
+        "rule": rule,
+        "value": value,
+        "complete": "1 of 1",
     }

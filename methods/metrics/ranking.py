@@ -51,7 +51,9 @@ def count(positive_scores: np.ndarray, negative_scores: np.ndarray) -> Counts:
 
 def auroc(counts: Counts) -> float:
     """P(s_ID > s_OOD) + P(s_ID = s_OOD) / 2."""
-    won = np.diff(counts.positives, prepend=0) * (2 * counts.negatives[-1] - _before(counts.negatives) - counts.negatives)
+    won = np.diff(counts.positives, prepend=0) * (
+        2 * counts.negatives[-1] - _before(counts.negatives) - counts.negatives
+    )
     return float(won.sum() / (2 * counts.positives[-1] * counts.negatives[-1]))
 
 

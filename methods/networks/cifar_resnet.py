@@ -64,7 +64,9 @@ class CifarResNet(nn.Module):
         channels, stages = widths[0], []
         for number, (count, width) in enumerate(zip(blocks, widths, strict=True)):
             strides = [1 if number == 0 else 2] + [1] * (count - 1)
-            stages.append(nn.Sequential(*(BasicBlock(channels if i == 0 else width, width, s) for i, s in enumerate(strides))))
+            stages.append(
+                nn.Sequential(*(BasicBlock(channels if i == 0 else width, width, s) for i, s in enumerate(strides)))
+            )
             channels = width
         self.stages = nn.Sequential(*stages)
         self.apply(_initialise)

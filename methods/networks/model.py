@@ -1,7 +1,7 @@
 """A backbone with what a method puts on it: a classifier head, a projection head, or both."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -29,8 +29,13 @@ class Outputs:
 
     def float(self) -> "Outputs":
         """The same in float32 or wider: losses are never computed in half precision."""
-        parts = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Outputs(**{name: part if part is None else _widen(part) for name, part in parts.items()})
+        return self.map(_widen)
+
+    def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Outputs":
+        """The outputs with ``change`` applied to every part that is there."""
+        logits = None if self.logits is None else change(self.logits)
+        projection = None if self.projection is None else change(self.projection)
+        return Outputs(change(self.pooled), change(self.embedding), logits, projection)
 
 
 class LinearHead(nn.Module):

@@ -39,7 +39,9 @@ def load_model(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]
             provenance = json.loads((file.metadata() or {}).get("provenance", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
-        raise ReproError(f"The model file {path} is damaged ({error}): delete it and run the same command again.") from error
+        raise ReproError(
+            f"The model file {path} is damaged ({error}): delete it and run the same command again."
+        ) from error
     if provenance.get("kind") != KIND:
         raise ReproError(f"{path} is no model file of this project: it has no record of its origin.")
     return tensors, provenance

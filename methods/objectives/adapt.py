@@ -24,21 +24,54 @@ RECORD = {
     "protocols": ["corrected"],
     "parameters": {
         "prototypes_per_class": {"type": "integer", "minimum": 1, "default": 6, "description": "M"},
-        "top_k": {"type": "integer", "minimum": 1, "default": 5, "description": "own prototypes kept a sample, k"},
-        "prototype_momentum": {
-            "type": "number", "minimum": 0, "maximum": 1, "default": 0.999, "description": "EMA momentum m",
+        "top_k": {
+            "type": "integer",
+            "minimum": 1,
+            "default": 5,
+            "description": "own prototypes kept a sample, k",
         },
-        "temperature": {"type": "number", "exclusiveMinimum": 0, "default": 0.1, "description": "tau of the likelihood"},
-        "beta": {"type": "number", "minimum": 0, "default": 0.15, "description": "exponent of the hard-negative weight"},
+        "prototype_momentum": {
+            "type": "number",
+            "minimum": 0,
+            "maximum": 1,
+            "default": 0.999,
+            "description": "EMA momentum m",
+        },
+        "temperature": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "default": 0.1,
+            "description": "tau of the likelihood",
+        },
+        "beta": {
+            "type": "number",
+            "minimum": 0,
+            "default": 0.15,
+            "description": "exponent of the hard-negative weight",
+        },
         "contrast_weight": {"type": "number", "minimum": 0, "default": 1.0, "description": "lambda"},
         "base_temperature": {
-            "type": "number", "exclusiveMinimum": 0, "default": 0.4, "description": "temperature at base alignment",
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "default": 0.4,
+            "description": "temperature at base alignment",
         },
-        "base_alignment": {"type": "number", "default": 0.5, "description": "alignment with the base temperature"},
-        "epsilon": {"type": "number", "exclusiveMinimum": 0, "default": 0.05, "description": "Sinkhorn regularisation"},
+        "base_alignment": {
+            "type": "number",
+            "default": 0.5,
+            "description": "alignment with the base temperature",
+        },
+        "epsilon": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "default": 0.05,
+            "description": "Sinkhorn regularisation",
+        },
         "sinkhorn_rounds": {"type": "integer", "minimum": 1, "default": 3, "description": "Sinkhorn rounds"},
         "proto_init": {
-            "enum": ["uniform01", "gaussian"], "default": "uniform01", "description": "distribution of first prototypes",
+            "enum": ["uniform01", "gaussian"],
+            "default": "uniform01",
+            "description": "distribution of first prototypes",
         },
     },
 }
@@ -60,9 +93,7 @@ class Adapt(Objective):
         self.register_buffer("prototype_classes", torch.arange(len(prototypes)) % sizes.classes)
         self._next: torch.Tensor | None = None
 
-    def loss(
-        self, outputs: Outputs, outlier_outputs: Outputs | None, labels: torch.Tensor, context: Context
-    ) -> Terms:
+    def loss(self, outputs: Outputs, outlier_outputs: Outputs | None, labels: torch.Tensor, context: Context) -> Terms:
         """Likelihood over prototypes plus prototype contrast; ``outputs.projection``: (2B, D) view-major."""
         assert outputs.projection is not None
         p, z = self.parameters_, outputs.projection
@@ -72,7 +103,9 @@ class Adapt(Objective):
             kept = proto.top_own(assignment, own, p["top_k"])  # (b)
             weights = proto.spread(proto.row_weights(assignment, kept), kept, len(self.prototypes))
         update = weights.T @ z  # (c); gradient reaches z through here
-        self._next = normalize(p["prototype_momentum"] * self.prototypes + (1 - p["prototype_momentum"]) * update, dim=1)
+        self._next = normalize(
+            p["prototype_momentum"] * self.prototypes + (1 - p["prototype_momentum"]) * update, dim=1
+        )
         with torch.no_grad():
             alignment = cosine_similarity(update, self.prototypes, dim=1).mean()  # (d)
             target = proto.row_weights(self._assign(z, self._next), kept)  # (e)
@@ -96,7 +129,12 @@ class Adapt(Objective):
         return proto.sinkhorn(z, prototypes, self.parameters_["epsilon"], self.parameters_["sinkhorn_rounds"])
 
     def _likelihood(
-        self, z: torch.Tensor, prototypes: torch.Tensor, own: torch.Tensor, kept: torch.Tensor, target: torch.Tensor
+        self,
+        z: torch.Tensor,
+        prototypes: torch.Tensor,
+        own: torch.Tensor,
+        kept: torch.Tensor,
+        target: torch.Tensor,
     ) -> torch.Tensor:
         """(f): negatives enter with their value to the power 1 + beta, the extra factor without gradient."""
         s = softplus(z @ prototypes.T / self.parameters_["temperature"])

@@ -51,9 +51,7 @@ class Objective(nn.Module):
     def initialise(self, loader: Iterable[tuple[Outputs, torch.Tensor]]) -> None:
         """Look once at the outputs of the un-augmented training set before the first step; most need not."""
 
-    def loss(
-        self, outputs: Outputs, outlier_outputs: Outputs | None, labels: torch.Tensor, context: Context
-    ) -> Terms:
+    def loss(self, outputs: Outputs, outlier_outputs: Outputs | None, labels: torch.Tensor, context: Context) -> Terms:
         """The loss of one batch.
 
         Args:

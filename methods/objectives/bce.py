@@ -25,9 +25,7 @@ RECORD = {
 class BinaryCrossEntropy(Objective):
     """Mean over B * C of the binary cross-entropy."""
 
-    def loss(
-        self, outputs: Outputs, outlier_outputs: Outputs | None, labels: torch.Tensor, context: Context
-    ) -> Terms:
+    def loss(self, outputs: Outputs, outlier_outputs: Outputs | None, labels: torch.Tensor, context: Context) -> Terms:
         """Uses ``outputs.logits`` (B, C) and multi-hot labels (B, C)."""
         assert outputs.logits is not None
         total = binary_cross_entropy_with_logits(outputs.logits, labels)

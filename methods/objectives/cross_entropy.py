@@ -25,9 +25,7 @@ RECORD = {
 class CrossEntropy(Objective):
     """Mean over the batch of -log softmax at the label."""
 
-    def loss(
-        self, outputs: Outputs, outlier_outputs: Outputs | None, labels: torch.Tensor, context: Context
-    ) -> Terms:
+    def loss(self, outputs: Outputs, outlier_outputs: Outputs | None, labels: torch.Tensor, context: Context) -> Terms:
         """Uses ``outputs.logits`` (B, C)."""
         assert outputs.logits is not None
         total = cross_entropy(outputs.logits, labels)

@@ -24,11 +24,26 @@ RECORD = {
     "gives": ["logits"],
     "protocols": ["corrected"],
     "parameters": {
-        "alpha": {"type": "number", "minimum": 0, "default": 1.0, "description": "weight of the outlier confidence"},
+        "alpha": {
+            "type": "number",
+            "minimum": 0,
+            "default": 1.0,
+            "description": "weight of the outlier confidence",
+        },
         "beta": {"type": "number", "minimum": 0, "default": 0.1, "description": "weight of the energy gap"},
-        "top_k": {"type": "integer", "minimum": 1, "default": 32, "description": "lowest-energy ID images a batch"},
+        "top_k": {
+            "type": "integer",
+            "minimum": 1,
+            "default": 32,
+            "description": "lowest-energy ID images a batch",
+        },
         "margin": {"type": "number", "default": 0.0, "description": "m of the hinge"},
-        "start_epoch": {"type": "integer", "minimum": 0, "default": 50, "description": "first epoch with the gap term"},
+        "start_epoch": {
+            "type": "integer",
+            "minimum": 0,
+            "default": 50,
+            "description": "first epoch with the gap term",
+        },
     },
 }
 
@@ -40,9 +55,7 @@ class Edge(Objective):
         super().__init__()
         self.parameters_ = dict(parameters)
 
-    def loss(
-        self, outputs: Outputs, outlier_outputs: Outputs | None, labels: torch.Tensor, context: Context
-    ) -> Terms:
+    def loss(self, outputs: Outputs, outlier_outputs: Outputs | None, labels: torch.Tensor, context: Context) -> Terms:
         """Uses logits of B ID images (B, C), of M outliers (M, C) and multi-hot labels (B, C)."""
         assert outputs.logits is not None
         assert outlier_outputs is not None

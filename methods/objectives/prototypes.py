@@ -10,7 +10,9 @@ from torch.nn.functional import normalize
 _TINY = 1e-12
 
 
-def initial_prototypes(classes: int, per_class: int, dimension: int, kind: str, generator: torch.Generator) -> torch.Tensor:
+def initial_prototypes(
+    classes: int, per_class: int, dimension: int, kind: str, generator: torch.Generator
+) -> torch.Tensor:
     """(C * M, D) unit rows; ``uniform01`` lies in the positive orthant as the released code has it."""
     draw = torch.rand if kind == "uniform01" else torch.randn
     return normalize(draw(classes * per_class, dimension, generator=generator), dim=1)

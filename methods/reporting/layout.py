@@ -6,7 +6,11 @@ from methods.reporting.tables import Column, Table, percent
 
 ARROWS = {1: " ↑", -1: " ↓", 0: ""}
 LATEX_ARROWS = {1: r"~$\uparrow$", -1: r"~$\downarrow$", 0: ""}
-_ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {"±": r"$\pm$", "~": r"\textasciitilde{}", "\\": r"\textbackslash{}"}
+_ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
+    "±": r"$\pm$",
+    "~": r"\textasciitilde{}",
+    "\\": r"\textbackslash{}",
+}
 
 
 def to_csv(table: Table) -> str:
@@ -38,25 +42,28 @@ def to_latex(table: Table, label: str) -> str:
     texts = _texts(table, r"\textbf{{{}}}", latex=True)
     body = [" & ".join([*map(escape, row), *cells]) + r" \\" for row, cells in zip(table.rows, texts, strict=True)]
     caption = " ".join([table.caption, *table.notes])
-    return "\n".join(
-        [
-            r"% needs \usepackage{booktabs,graphicx}",
-            r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{escape(caption)}}}",
-            rf"\label{{tab:{label}}}",
-            r"\resizebox{\linewidth}{!}{%",
-            rf"\begin{{tabular}}{{ll{'r' * len(table.columns)}}}",
-            r"\toprule",
-            groups,
-            names,
-            r"\midrule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}}",
-            r"\end{table}",
-        ]
-    ) + "\n"
+    return (
+        "\n".join(
+            [
+                r"% needs \usepackage{booktabs,graphicx}",
+                r"\begin{table}",
+                r"\centering",
+                rf"\caption{{{escape(caption)}}}",
+                rf"\label{{tab:{label}}}",
+                r"\resizebox{\linewidth}{!}{%",
+                rf"\begin{{tabular}}{{ll{'r' * len(table.columns)}}}",
+                r"\toprule",
+                groups,
+                names,
+                r"\midrule",
+                *body,
+                r"\bottomrule",
+                r"\end{tabular}}",
+                r"\end{table}",
+            ]
+        )
+        + "\n"
+    )
 
 
 def escape(text: str) -> str:

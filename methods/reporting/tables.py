@@ -10,7 +10,12 @@ from typing import Any
 
 from methods.metrics.seeds import Spread, spread
 
-METRICS = {"fpr95": ("FPR95", -1), "auroc": ("AUROC", 1), "aupr_in": ("AUPR-in", 1), "aupr_out": ("AUPR-out", 1)}
+METRICS = {
+    "fpr95": ("FPR95", -1),
+    "auroc": ("AUROC", 1),
+    "aupr_in": ("AUPR-in", 1),
+    "aupr_out": ("AUPR-out", 1),
+}
 AUPR_RULE = "average_precision"
 ID_RULES = ("classifier", "prototype", "class_mean", "average_precision")
 
@@ -65,21 +70,27 @@ def main_table(settings: Mapping[str, Any], runs: RunRows) -> Table:
     columns = _columns(settings)
     protocols = list(dict.fromkeys(protocol for _, protocol, _ in settings["runs"]))
     table = Table(columns, [], [], _caption(settings, protocols), _notes(settings))
-    for method, label in settings["method_labels"].items():
+    for method, label in settings["methods"]:
         for protocol in protocols:
             own = [rows for (name, p, _), rows in runs if name == method and p == protocol]
-            for score in _scores_of(own, settings["score_labels"]):
-                table.rows.append((_row_label(label, protocol, protocols), settings["score_labels"][score]))
-                table.cells.append([_cell(own, score, column, settings) for column in columns])
+            present = {row["score"] for rows in own for row in rows}
+            for score, score_label in settings["scores"]:
+                if score in present:
+                    table.rows.append((_row_label(label, protocol, protocols), score_label))
+                    table.cells.append([_cell(own, score, column, settings) for column in columns])
     return table
 
 
 def cost_table(settings: Mapping[str, Any], runs: RunRows) -> Table:
     """Seconds, images a second and peak memory of training; differs from run to run, so it is never compared."""
-    names = {"seconds": "Seconds", "images_per_second": "Images/s", "peak_process_bytes": "Peak memory (bytes)"}
+    names = {
+        "seconds": "Seconds",
+        "images_per_second": "Images/s",
+        "peak_process_bytes": "Peak memory (bytes)",
+    }
     columns = [Column(key, "Training", name, 0) for key, name in names.items()]
     table = Table(columns, [], [], f"{settings['caption']}. Mean over seeds {_seeds(settings)}.")
-    for method, label in settings["method_labels"].items():
+    for method, label in settings["methods"]:
         own = [rows for (name, _, _), rows in runs if name == method]
         table.rows.append((label, ""))
         table.cells.append([spread([float(rows[0][column.key]) for rows in own]) for column in columns])
@@ -104,11 +115,6 @@ def _metric_columns(settings: Mapping[str, Any], key: str, title: str) -> list[C
     return [Column(f"{key}:{metric}", title, *METRICS[metric]) for metric in settings["metrics"]]
 
 
-def _scores_of(runs: Sequence[Sequence[Mapping[str, str]]], labels: Mapping[str, str]) -> list[str]:
-    present = {row["score"] for rows in runs for row in rows}
-    return [score for score in labels if score in present]
-
-
 def _cell(
     runs: Sequence[Sequence[Mapping[str, str]]], score: str, column: Column, settings: Mapping[str, Any]
 ) -> Spread | str:
@@ -121,7 +127,9 @@ def _cell(
     return spread([float(text) for text in texts])
 
 
-def _pick(rows: Sequence[Mapping[str, str]], score: str, column: Column, settings: Mapping[str, Any]) -> Mapping[str, str] | None:
+def _pick(
+    rows: Sequence[Mapping[str, str]], score: str, column: Column, settings: Mapping[str, Any]
+) -> Mapping[str, str] | None:
     if column.key == "id":
         own = {row["rule"]: row for row in rows if row["level"] == "id"}
         return next((own[rule] for rule in ID_RULES if rule in own), None)
@@ -154,7 +162,9 @@ def _notes(settings: Mapping[str, Any]) -> list[str]:
     stand_ins = [part for part in settings["sets"] if part["relation"]]
     notes = [f"* {p['title']}: {p['relation']['kind']} in the place of {p['relation']['of']}." for p in stand_ins]
     gone = [part["title"] for part in settings["sets"] if not part["available"]]
-    return notes + ([f"n/a: {', '.join(gone)} not available here; averages that lack a set stay blank (n of m)."] if gone else [])
+    return notes + (
+        [f"n/a: {', '.join(gone)} not available here; averages that lack a set stay blank (n of m)."] if gone else []
+    )
 
 
 def _seeds(settings: Mapping[str, Any]) -> str:

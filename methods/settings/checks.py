@@ -111,6 +111,8 @@ def _recipe(study: Study, benchmark: str, method: str) -> Iterator[str]:
     for protocol in study.config["protocols"]:
         if protocol not in record["protocols"]:
             yield f"config.protocols: {record['title']} has no protocol {protocol!r} yet, only {record['protocols']}"
+    if recipe["selection"]["rule"] == "best_validation" and "head" not in recipe:
+        yield f"{place}.selection.rule is best_validation, which needs a classifier head: use last or best_train_loss"
     yield from switch_problems(record, recipe["switches"], f"{place}.switches")
 
 

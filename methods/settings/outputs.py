@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from methods.registry import records
-from methods.settings.parts import complete_part
 from methods.settings.checks import FIGURE_KEYS
+from methods.settings.parts import complete_part
 from methods.settings.study import Run, Study
 
 
@@ -23,8 +23,8 @@ def table_settings(study: Study, entry: Mapping[str, Any]) -> dict[str, Any]:
         "title": benchmark["title"],
         "task": benchmark["task"],
         "runs": [[run.method, run.protocol, run.seed] for run in runs],
-        "method_labels": {run.method: study.recipe(run)["label"] for run in runs},
-        "score_labels": _score_labels(study, entry),
+        "methods": [[method, label] for method, label in {r.method: study.recipe(r)["label"] for r in runs}.items()],
+        "scores": _score_labels(study, entry),
         "sets": [_set(study, entry["benchmark"], name) for name in benchmark["ood"]],
         "seeds": study.config["seeds"],
         "precision": study.config["precision"],
@@ -44,8 +44,8 @@ def figure_settings(study: Study, entry: Mapping[str, Any]) -> dict[str, Any]:
     scores = _score_labels(study, entry)
     return {
         **complete_part("reporting.figures", "kind", entry, *FIGURE_KEYS),
-        "score_labels": scores,
-        "run_scores": {r.method: [s for s in study.evaluate[r.benchmark][r.method] if s in scores] for r in runs},
+        "scores": scores,
+        "run_scores": {r.method: [s for s, _ in scores if s in study.evaluate[r.benchmark][r.method]] for r in runs},
         "method_order": list(study.evaluate[entry["benchmark"]]),
         "sources": [source for source, _ in figure_sources(study, entry)],
     }
@@ -70,7 +70,10 @@ def _figure_sets(study: Study, entry: Mapping[str, Any]) -> list[dict[str, Any]]
     inside = {"role": "id", "dataset": source["dataset"], "split": source["test"], "title": "ID test"}
     shown = [name for name in entry.get("sets", ood) if name in ood]
     sets = [_set(study, entry["benchmark"], name) for name in shown]
-    return [inside, *({"role": "ood", "dataset": s["name"], "split": s["split"], "title": s["title"]} for s in sets)]
+    return [
+        inside,
+        *({"role": "ood", "dataset": s["name"], "split": s["split"], "title": s["title"]} for s in sets),
+    ]
 
 
 def _set(study: Study, benchmark: str, name: str) -> dict[str, Any]:
@@ -85,7 +88,8 @@ def _set(study: Study, benchmark: str, name: str) -> dict[str, Any]:
     }
 
 
-def _score_labels(study: Study, entry: Mapping[str, Any]) -> dict[str, str]:
+def _score_labels(study: Study, entry: Mapping[str, Any]) -> list[list[str]]:
+    """(instance, label) pairs in order; canonical JSON would sort a mapping."""
     used = {score for scores in study.evaluate[entry["benchmark"]].values() for score in scores}
     chosen = entry.get("scores", [name for name in study.scores if name in used])
-    return {name: study.scores[name].get("label", name) for name in chosen}
+    return [[name, study.scores[name].get("label", name)] for name in chosen]

@@ -81,8 +81,10 @@ def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in change.items():
         old = merged.get(key)
-        joins = isinstance(value, Mapping) and isinstance(old, Mapping) and _same_part(old, value)
-        merged[key] = merge(old, value) if joins else value
+        if isinstance(value, Mapping) and isinstance(old, Mapping) and _same_part(old, value):
+            merged[key] = merge(old, value)
+        else:
+            merged[key] = value
     return merged
 
 
@@ -92,5 +94,7 @@ def _same_part(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
 
 def _require_recipe(paper: Mapping[str, Any], name: str, place: str) -> None:
     if name not in paper["recipes"]:
-        raise ReproError(f"{place} needs the recipe {name!r}, which papers/{paper['name']}.yaml does not define: "
-                         f"{nearest(name, paper['recipes'])}")
+        raise ReproError(
+            f"{place} needs the recipe {name!r}, which papers/{paper['name']}.yaml does not define: "
+            f"{nearest(name, paper['recipes'])}"
+        )

@@ -9,7 +9,6 @@ from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
 
 from methods.errors import ReproError
 
@@ -67,7 +66,7 @@ def _property(schema: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return schema.get("properties", {}).get(key, other if isinstance(other, Mapping) else {})
 
 
-def _sentences(error: ValidationError, where: str) -> list[str]:
+def _sentences(error: Any, where: str) -> list[str]:
     place = ".".join([where, *(str(part) for part in error.absolute_path)])
     if error.validator == "additionalProperties":
         known = error.schema.get("properties", {})
@@ -99,14 +98,11 @@ class _UniqueKeys(yaml.SafeLoader):
 
 def _construct_mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> dict[Any, Any]:
     loader.flatten_mapping(node)
-    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
     for key in keys:
         if keys.count(key) > 1:
             raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is defined twice", node.start_mark)
-    return {
-        key: loader.construct_object(value, deep=True)  # type: ignore[no-untyped-call]
-        for key, (_, value) in zip(keys, node.value, strict=True)
-    }
+    return {key: loader.construct_object(value, deep=True) for key, (_, value) in zip(keys, node.value, strict=True)}
 
 
 _UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _construct_mapping)

@@ -12,7 +12,16 @@ from methods.settings.study import Run, Study
 from methods.source_digest import source_digest
 from methods.training.switches import resolve_switches
 
-TRAINED = ("augmentation", "optimiser", "schedule", "epochs", "batch", "outlier_batch", "selection", "cpu_threads")
+TRAINED = (
+    "augmentation",
+    "optimiser",
+    "schedule",
+    "epochs",
+    "batch",
+    "outlier_batch",
+    "selection",
+    "cpu_threads",
+)
 
 
 def prepare_settings(study: Study, dataset: str, split: str, render: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,7 +100,9 @@ def _unlabelled(score: Mapping[str, Any]) -> dict[str, Any]:
 
 def prepare_digest(study: Study, dataset: str) -> str:
     """Digest of the code that prepares a data set."""
-    return source_digest(["methods.data.prepare", module_name("data.readers", study.catalog[dataset]["reader"]["name"])])
+    return source_digest(
+        ["methods.data.prepare", module_name("data.readers", study.catalog[dataset]["reader"]["name"])]
+    )
 
 
 def train_digest(study: Study, run: Run) -> str:

@@ -1,14 +1,10 @@
 """The study: everything that config and papers ask for, checked and joined, before the first job starts."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from methods.data.catalog import Catalog, load_catalog
-from methods.errors import ReproError
-from methods.settings.papers import complete_recipe, load_paper, recipe_on, resolve_recipe
-from methods.settings.parts import complete_part
-from methods.settings.schema import load_schema, problems, with_defaults
+from methods.data.catalog import Catalog
 
 
 @dataclass(frozen=True, order=True)
@@ -59,86 +55,3 @@ class Study:
         """OOD sets of a benchmark that can be had here."""
         gone = self.config["datasets"]["unavailable"]
         return {name: part for name, part in self.benchmarks[benchmark]["ood"].items() if name not in gone}
-
-
-def load_config(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The config with defaults.
-
-    Raises:
-        ReproError: lists every violation of the schema.
-    """
-    schema = load_schema("config")
-    if found := problems(dict(document), schema, "config"):
-        raise ReproError("\n".join(found))
-    return with_defaults(dict(document), schema)
-
-
-def load_study(document: Mapping[str, Any]) -> Study:
-    """Config document to a checked study.
-
-    Raises:
-        ReproError: one line a problem, all that were found.
-    """
-    from methods.settings.checks import study_problems
-
-    study = Study(load_config(document), load_catalog())
-    for entry in study.config["papers"]:
-        paper = load_paper(entry)
-        if paper["name"] in study.papers:
-            raise ReproError(f"config.papers lists two papers of the name {paper['name']!r}: rename one of them.")
-        study.papers[paper["name"]] = paper
-    _join(study)
-    if found := study_problems(study):
-        raise ReproError("\n".join(found))
-    _complete(study)
-    return study
-
-
-def _join(study: Study) -> None:
-    owners: dict[str, str] = {}
-    for paper in study.papers.values():
-        for name in paper["benchmarks"]:
-            _claim(owners, f"benchmark {name}", paper["name"])
-        for name, recipe in paper["recipes"].items():
-            if "use" not in recipe:
-                _claim(owners, f"recipe {name}", paper["name"])
-        study.benchmarks |= paper["benchmarks"]
-        _join_scores(study, paper)
-    for paper in study.papers.values():
-        _join_methods(study, paper)
-
-
-def _claim(owners: dict[str, str], what: str, paper: str) -> None:
-    if what.lower() in owners:
-        raise ReproError(
-            f"The {what} is defined by {owners[what.lower()]} and by {paper}: two runs would write the same files. "
-            "Rename one, or take it over with `use:`."
-        )
-    owners[what.lower()] = paper
-
-
-def _join_scores(study: Study, paper: Mapping[str, Any]) -> None:
-    for name, score in paper["scores"].items():
-        if study.scores.setdefault(name, score) != score:
-            raise ReproError(f"The score instance {name!r} of {paper['name']} is defined otherwise by another paper: rename it.")
-
-
-def _join_methods(study: Study, paper: Mapping[str, Any]) -> None:
-    for benchmark, methods in paper["evaluate"].items():
-        joined = study.evaluate.setdefault(benchmark, {})
-        for method, scores in methods.items():
-            joined.setdefault(method, []).extend(s for s in scores if s not in joined.get(method, []))
-            if method in paper["recipes"]:
-                place = f"papers/{paper['name']}.yaml.recipes.{method}"
-                recipe = recipe_on(resolve_recipe(paper, method), benchmark)
-                study.recipes[method, benchmark] = complete_recipe(recipe, place)
-
-
-def _complete(study: Study) -> None:
-    """Fill in the defaults of every part once all parts are known to be valid."""
-    for benchmark in study.benchmarks.values():
-        benchmark["network"] = complete_part("networks", "name", benchmark["network"])
-    for recipe in study.recipes.values():
-        recipe["objective"] = complete_part("objectives", "name", recipe["objective"])
-    for name, score in study.scores.items():
-        study.scores[name] = complete_part("scores", "score", score, "label")

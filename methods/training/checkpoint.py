@@ -50,7 +50,9 @@ def load_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], Progress] | No
             progress = Progress(**json.loads(file.metadata()["progress"]))
             return {name: file.get_tensor(name) for name in file.keys()}, progress  # noqa: SIM118
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ReproError(f"The resume checkpoint {path} is damaged ({error}): delete it to train from the start.") from error
+        raise ReproError(
+            f"The resume checkpoint {path} is damaged ({error}): delete it to train from the start."
+        ) from error
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

@@ -1,8 +1,7 @@
 """Where and in which arithmetic to compute."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from typing import ContextManager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
@@ -28,13 +27,14 @@ def prepare_device(name: str, cpu_threads: int, deterministic: bool) -> torch.de
     """Choose the device and set what torch should keep to: number of CPU threads, deterministic kernels."""
     device = choose_device(name)
     torch.set_num_threads(cpu_threads)
-    torch.backends.cudnn.benchmark = not deterministic
-    torch.backends.cudnn.deterministic = deterministic
-    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    if device.type == "cuda":  # on a CPU the kernels used here are deterministic anyway, and asking costs a second
+        torch.backends.cudnn.benchmark = not deterministic
+        torch.backends.cudnn.deterministic = deterministic
+        torch.use_deterministic_algorithms(deterministic, warn_only=True)
     return device
 
 
-def autocast(device: torch.device, precision: str) -> ContextManager[object]:
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
     """Mixed precision for forward passes; nothing for fp32."""
     if precision == "fp32":
         return nullcontext()

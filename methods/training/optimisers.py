@@ -18,7 +18,11 @@ class Stepper:
     """
 
     def __init__(self, model: nn.Module, settings: Mapping[str, Any], length: Length, device: torch.device) -> None:
-        self.spec, self.schedule, self.switches = settings["optimiser"], settings["schedule"], settings["switches"]
+        self.spec, self.schedule, self.switches = (
+            settings["optimiser"],
+            settings["schedule"],
+            settings["switches"],
+        )
         self.length = length
         self.optimiser = make_optimiser(parameter_groups(model, self.spec, self.switches), self.spec)
         self.scaler = torch.amp.GradScaler(device.type, enabled=settings["precision"] == "fp16")

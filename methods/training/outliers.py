@@ -19,7 +19,7 @@ def forward_with_outliers(
     """
     if bn_mode == "mixed":
         joint = model(torch.cat([images, outliers])).float()
-        return _rows(joint, slice(len(images))), _rows(joint, slice(len(images), None))
+        return joint.map(lambda part: part[: len(images)]), joint.map(lambda part: part[len(images) :])
     inside = model(images).float()
     with held_running_statistics(model):
         return inside, model(outliers).float()
@@ -37,8 +37,3 @@ def held_running_statistics(model: nn.Module) -> Iterator[None]:
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
-
-
-def _rows(outputs: Outputs, rows: slice) -> Outputs:
-    parts = {name: getattr(outputs, name) for name in ("pooled", "embedding", "logits", "projection")}
-    return Outputs(**{name: None if part is None else part[rows] for name, part in parts.items()})

@@ -70,7 +70,9 @@ def resolve_switches(record: Mapping[str, Any], protocol: str, by_hand: Mapping[
 def switch_problems(record: Mapping[str, Any], by_hand: Mapping[str, Any], place: str) -> list[str]:
     """What is wrong with the switches that a recipe sets by hand."""
     known = switches_of(record)
-    found = [f"{place} has the unknown switch {name!r}: {nearest(name, known)}" for name in by_hand if name not in known]
+    found = [
+        f"{place} has the unknown switch {name!r}: {nearest(name, known)}" for name in by_hand if name not in known
+    ]
     return found + [
         f"{place}.{name} is {value!r}, expected one of {SWITCHES[name]['values']}"
         for name, value in by_hand.items()

@@ -18,8 +18,16 @@ RECORD = {
             "items": {"type": "integer", "minimum": 0, "maximum": 9},
             "description": "digits that make the classes, in class order",
         },
-        "multi_label": {"type": "boolean", "default": False, "description": "label = the set of digits present"},
-        "scramble": {"type": "boolean", "default": False, "description": "permute the 64 pixels of every digit"},
+        "multi_label": {
+            "type": "boolean",
+            "default": False,
+            "description": "label = the set of digits present",
+        },
+        "scramble": {
+            "type": "boolean",
+            "default": False,
+            "description": "permute the 64 pixels of every digit",
+        },
     },
 }
 

@@ -34,11 +34,12 @@ def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
         places = _map(np.concatenate([embedding for embedding, _ in parts]), settings["perplexity"])
         split = np.split(places, np.cumsum([len(e) for e, _ in parts])[:-1])
         for source, place, (_, labels) in zip(own, split, parts, strict=True):
+            x, y = place[:, 0], place[:, 1]
             if source.role == "id":
-                axis.scatter(*place.T, s=6, c=_shades(labels), linewidths=0, label=source.title)
+                axis.scatter(x, y, s=6, c=_shades(labels), linewidths=0, label=source.title)
             else:
                 colour = colour_of(source.dataset, ood_order(sources))
-                axis.scatter(*place.T, s=8, marker="x", linewidths=0.6, color=colour, label=source.title)
+                axis.scatter(x, y, s=8, marker="x", linewidths=0.6, color=colour, label=source.title)
         axis.set(xticks=[], yticks=[], title=label)
     axes[0][0].legend(loc="best", markerscale=1.5)
     return figure

@@ -11,15 +11,29 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from methods.errors import refuse
-from methods.reporting.figures.sources import Source, clipped, common_bins, methods_of, of_method, ood_order
-from methods.reporting.style import ID_COLOUR, colour_of, line_of, panels
+from methods.reporting.figures.sources import (
+    ID_LOOK,
+    Source,
+    clipped,
+    common_bins,
+    methods_of,
+    of_method,
+    ood_order,
+    set_look,
+)
+from methods.reporting.style import panels
 from methods.scores.base import read_scores
 
 RECORD = {
     "title": "Energy histograms of head ID, tail ID and OOD",
     "needs": "scores",
     "parameters": {
-        "head_classes": {"type": "integer", "minimum": 1, "default": 1, "description": "most frequent classes that make the head"},
+        "head_classes": {
+            "type": "integer",
+            "minimum": 1,
+            "default": 1,
+            "description": "most frequent classes that make the head",
+        },
         "score": {"type": "string", "default": "joint_energy", "description": "score instance shown"},
     },
 }
@@ -33,10 +47,8 @@ def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
         groups = _groups(of_method(sources, method), settings)
         bins = common_bins([values for values, _ in groups.values()])
         for name, (values, dataset) in groups.items():
-            style = {"color": colour_of(dataset, order), "linestyle": line_of(dataset, order)} if dataset else {}
-            if not dataset:
-                style = {"color": ID_COLOUR, "alpha": 0.2 if name == "head ID" else 0.55, "histtype": "stepfilled"}
-            axis.hist(clipped(values, bins), bins=bins, density=True, label=f"{name} ({len(values)})", **{"histtype": "step", **style})
+            look = set_look(dataset, order) if dataset else {**ID_LOOK, "alpha": 0.2 if name == "head ID" else 0.55}
+            axis.hist(clipped(values, bins), bins=bins, density=True, label=f"{name} ({len(values)})", **look)
         axis.set(title=label, xlabel="JointEnergy", yticks=[])
         axis.legend()
     axes[0][0].set_ylabel("density")
@@ -46,7 +58,7 @@ def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
 def tail_mask(labels: np.ndarray, head_classes: int) -> np.ndarray:
     """(N,) whether an image of the multi-hot labels (N, C) has none of the most frequent classes."""
     order = np.argsort(-labels.sum(axis=0, dtype=np.int64), kind="stable")
-    return ~labels[:, order[:head_classes]].any(axis=1)
+    return np.asarray(labels[:, order[:head_classes]].sum(axis=1) == 0)
 
 
 def _groups(sources: Sequence[Source], settings: Mapping[str, Any]) -> dict[str, tuple[np.ndarray, str]]:
@@ -56,7 +68,10 @@ def _groups(sources: Sequence[Source], settings: Mapping[str, Any]) -> dict[str,
         values = scores[settings["score"]]
         if source.role == "id":
             tail = tail_mask(labels, settings["head_classes"])
-            refuse(tail.all() or not tail.any(), "Head or tail ID is empty: choose another number of head_classes.")
+            refuse(
+                bool(tail.all() or not tail.any()),
+                "Head or tail ID is empty: choose another number of head_classes.",
+            )
             groups |= {"head ID": (values[~tail], ""), "tail ID": (values[tail], "")}
         else:
             groups[source.title] = (values, source.dataset)

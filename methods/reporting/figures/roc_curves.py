@@ -16,7 +16,7 @@ RECORD = {"title": "ROC curves", "needs": "scores", "parameters": {}}
 
 def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
     """True positive rate over false positive rate; colour tells the method, dashes the score."""
-    sets, pairs = ood_order(sources), panel_pairs(settings, sources)
+    sets, pairs, labels = ood_order(sources), panel_pairs(settings, sources), dict(settings["scores"])
     figure, axes = panels(1, len(sets), height=2.3)
     for axis, name in zip(axes[0], sets, strict=True):
         for method, score in pairs:
@@ -24,8 +24,8 @@ def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
             counts = count(inside, outside)
             fpr = np.concatenate([[0], counts.negatives / counts.negatives[-1]])
             tpr = np.concatenate([[0], counts.positives / counts.positives[-1]])
-            label = f"{methods_of(sources)[method]}, {settings['score_labels'][score]} ({100 * auroc(counts):.1f})"
-            dash = LINES[list(settings["score_labels"]).index(score) % len(LINES)]
+            label = f"{methods_of(sources)[method]}, {labels[score]} ({100 * auroc(counts):.1f})"
+            dash = LINES[list(labels).index(score) % len(LINES)]
             axis.plot(fpr, tpr, color=colour_of(method, settings["method_order"]), linestyle=dash, label=label)
         axis.axhline(0.95, color="#999999", linewidth=0.5)
         axis.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1.01))

@@ -5,8 +5,18 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from methods.reporting.figures.sources import Source, clipped, common_bins, methods_of, of_method, ood_order, panel_pairs
-from methods.reporting.style import ID_COLOUR, colour_of, line_of, panels
+from methods.reporting.figures.sources import (
+    ID_LOOK,
+    Source,
+    clipped,
+    common_bins,
+    methods_of,
+    of_method,
+    ood_order,
+    panel_pairs,
+    set_look,
+)
+from methods.reporting.style import panels
 from methods.scores.base import read_scores
 
 RECORD = {"title": "Score histograms", "needs": "scores", "parameters": {}}
@@ -14,23 +24,18 @@ RECORD = {"title": "Score histograms", "needs": "scores", "parameters": {}}
 
 def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
     """Densities share their bins within a panel; values beyond the middle 99.8 % fall into the last bins."""
-    pairs, order = panel_pairs(settings, sources), ood_order(sources)
+    pairs, order, labels = panel_pairs(settings, sources), ood_order(sources), dict(settings["scores"])
     figure, axes = panels(1, len(pairs), height=1.9)
     for axis, (method, score) in zip(axes[0], pairs, strict=True):
         own = of_method(sources, method)
         values = {source.dataset: read_scores(source.path)[0][score] for source in own}
         bins = common_bins(list(values.values()))
         for source in own:
-            inside = source.role == "id"
-            style = {"histtype": "stepfilled", "color": ID_COLOUR, "alpha": 0.25} if inside else {
-                "histtype": "step",
-                "color": colour_of(source.dataset, order),
-                "linestyle": line_of(source.dataset, order),
-            }
-            axis.hist(clipped(values[source.dataset], bins), bins=bins, density=True, label=source.title, **style)
+            look = ID_LOOK if source.role == "id" else set_look(source.dataset, order)
+            axis.hist(clipped(values[source.dataset], bins), bins=bins, density=True, label=source.title, **look)
         axis.set_title(methods_of(sources)[method])
-        axis.set_xlabel(f"{settings['score_labels'][score]} score (higher = more ID)")
+        axis.set_xlabel(f"{labels[score]} score (higher = more ID)")
         axis.set_yticks([])
     axes[0][0].set_ylabel("density")
-    axes[0][0].legend(loc="upper left")
+    axes[0][0].legend(loc="best")
     return figure

@@ -6,6 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from methods.reporting.style import ID_COLOUR, colour_of, line_of
+
+ID_LOOK: dict[str, Any] = {"histtype": "stepfilled", "color": ID_COLOUR, "alpha": 0.25}
+
 
 @dataclass(frozen=True)
 class Source:
@@ -41,18 +45,23 @@ def ood_order(sources: Sequence[Source]) -> list[str]:
     return list(dict.fromkeys(source.dataset for source in sources if source.role == "ood"))
 
 
-def common_bins(samples: Sequence[np.ndarray], count: int = 40) -> np.ndarray:
+def common_bins(samples: Sequence[np.ndarray], count: int = 40) -> list[float]:
     """Edges of ``count`` bins that cover the middle 99.8 % of all samples together."""
     joined = np.concatenate(samples)
     low, high = np.quantile(joined, [0.001, 0.999])
-    return np.linspace(low, high if high > low else low + 1, count + 1)
+    return [float(edge) for edge in np.linspace(low, high if high > low else low + 1, count + 1)]
 
 
-def clipped(values: np.ndarray, bins: np.ndarray) -> np.ndarray:
+def clipped(values: np.ndarray, bins: Sequence[float]) -> np.ndarray:
     """Values moved into the outermost bins, so that no image is lost from a histogram."""
     return np.clip(values, bins[0], bins[-1])
 
 
 def panel_pairs(settings: Mapping[str, Any], sources: Sequence[Source]) -> list[tuple[str, str]]:
     """(method, score) of every panel."""
-    return [(m, s) for m in methods_of(sources) for s in settings["run_scores"][m] if s in settings["score_labels"]]
+    return [(m, s) for m in methods_of(sources) for s in settings["run_scores"][m]]
+
+
+def set_look(dataset: str, order: Sequence[str]) -> dict[str, Any]:
+    """How the histogram of an OOD set is drawn: an outline in its colour and dashes."""
+    return {"histtype": "step", "color": colour_of(dataset, order), "linestyle": line_of(dataset, order)}

@@ -34,17 +34,28 @@ def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
     for row, (label, history) in zip(axes, histories, strict=True):
         epochs = [float(entry["epoch"]) for entry in history]
         for axis, kind in zip(row, kinds, strict=True):
-            names = [name for name in history[0] if name != "epoch" and _panel(name) == kind]
+            names = _names(history[0], kind)
             for number, name in enumerate(names):
                 values = [float(entry[name]) for entry in history]
-                axis.plot(epochs, values, color=COLOURS[number % len(COLOURS)], linestyle=LINES[number % len(LINES)], label=_words(name))
-            axis.set_title(f"{label}: {kind}")
-            axis.set_xlabel("epoch")
+                axis.plot(
+                    epochs,
+                    values,
+                    color=COLOURS[number % len(COLOURS)],
+                    linestyle=LINES[number % len(LINES)],
+                    label=_words(name),
+                )
             if names:
+                axis.set(title=f"{label}: {kind}", xlabel="epoch")
                 axis.legend()
             else:
                 axis.set_axis_off()
     return figure
+
+
+def _names(columns: Mapping[str, str], kind: str) -> list[str]:
+    """Columns of a panel; a total of one term alone would draw the same line twice."""
+    names = [name for name in columns if name != "epoch" and _panel(name) == kind]
+    return names[1:] if kind == "loss" and len(names) == 2 else names
 
 
 def _panel(name: str) -> str:

@@ -1,0 +1,59 @@
+# `make demo` and `make test` are all a newcomer needs; `make help` lists the rest.
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+# bin first on the path: Snakemake starts the jobs' Python by name
+RUN := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m workflow_scripts.launch
+CORES ?= all
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help env env-dev demo run test lint format lock clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
+
+env: $(VENV)/.runtime  ## create the environment (.venv) from requirements.txt
+
+env-dev: $(VENV)/.dev  ## the same with the tools for tests and lint
+
+$(VENV)/.runtime: requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+demo: env  ## run the embedded benchmark and print its tables (3 minutes on 2 cores)
+	@$(RUN) demo --cores $(CORES) $(ARGS)
+	@$(BIN)/python -m workflow_scripts.show demo
+
+run: env  ## any Snakemake target, safely after a kill: make run TARGET=tables ARGS='--config seeds=[0]'
+	@$(RUN) $(TARGET) --cores $(CORES) $(ARGS)
+
+test: env-dev  ## run the tests
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(ARGS)
+
+lint: env-dev  ## ruff, mypy, snakefmt, snakemake --lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile rules
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --lint
+
+format: env-dev  ## format Python and rules
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile rules
+
+lock: env-dev  ## turn requirements*.in into pinned requirements*.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-annotate --no-header requirements.in -o requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-annotate --no-header requirements-dev.in -o requirements-dev.txt
+
+clean:  ## remove logs and caches; data, results and the environment stay
+	rm -rf logs .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,51 @@
+"""Print a paper's main tables and say where its files lie: `python -m workflow_scripts.show demo`."""
+
+import sys
+from pathlib import Path
+
+from methods.reporting.csv import read_csv
+from methods.settings.load import load_study
+from methods.settings.schema import ROOT, load_yaml
+from methods.settings.study import Study
+
+
+def main(paper: str) -> None:
+    study = load_study(load_yaml(ROOT / "config.yaml"))
+    results = Path(study.config["results"]["folder"])
+    folder = results / "papers" / paper
+    for name, entry in study.papers[paper]["tables"].items():
+        if entry["kind"] == "main":
+            print(
+                f"\n{entry['caption']} (percent, mean over seeds {study.config['seeds']}; {'/'.join(entry['metrics'])})"
+            )
+            print(_text(_rows(study, entry, folder / "tables" / f"{name}.csv")))
+    print(f"\nTables with standard deviations: {folder}/tables (csv, md, tex)")
+    print(f"Figures: {folder}/figures (svg, pdf)\nReport: {results}/report.html")
+
+
+def _rows(study: Study, entry: dict, path: Path) -> list[list[str]]:
+    """One column an OOD set or group, its metrics joined by slashes."""
+    keys = [f"set:{name}" for name in study.benchmarks[entry["benchmark"]]["ood"]]
+    keys += [f"group:{group}" for group in entry["groups"]]
+    head = ["method", "score", "ID", *(key.split(":")[1].replace("_", " ") for key in keys)]
+    return [head] + [
+        [row["method"], row["score"], _percent(row["id:mean"])]
+        + ["/".join(_percent(row[f"{key}:{metric}:mean"]) for metric in entry["metrics"]) for key in keys]
+        for row in read_csv(path)
+    ]
+
+
+def _percent(text: str) -> str:
+    try:
+        return f"{100 * float(text):.1f}"
+    except ValueError:
+        return text
+
+
+def _text(rows: list[list[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
