@@ -10,6 +10,7 @@ min_version("9.0")
 sys.path.insert(0, workflow.basedir)
 
 
+report: "resources/captions/workflow.rst"
 configfile: os.path.join(workflow.basedir, "config.yaml")
 
 

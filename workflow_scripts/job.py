@@ -74,14 +74,19 @@ def _exists(pid: int) -> bool:
 def _watch_owner() -> None:
     owner = os.environ.get(OWNER)
     if owner:
-        threading.Thread(target=_end_with, args=(owner,), daemon=True).start()
+        _end_if_gone(owner)
+        threading.Thread(target=_watch, args=(owner,), daemon=True).start()
 
 
-def _end_with(owner: str) -> None:
-    pid = int(owner.split(":")[0])
-    while process_identity(pid) == owner:
+def _watch(owner: str) -> None:
+    while True:
         time.sleep(_POLL_SECONDS)
-    os._exit(1)  # outputs are written whole or not at all, so there is nothing to clean up
+        _end_if_gone(owner)
+
+
+def _end_if_gone(owner: str) -> None:
+    if process_identity(int(owner.split(":")[0])) != owner:
+        os._exit(1)  # outputs are written whole or not at all, so there is nothing to clean up
 
 
 def _open_log(path: Path) -> None:

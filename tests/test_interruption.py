@@ -1,0 +1,103 @@
+"""Killed anywhere, the same command goes on and the tables are the same."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.workflow import TABLE, launch, start, write_inputs
+from workflow_scripts.job import process_identity
+
+pytestmark = pytest.mark.workflow
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("expected")
+    write_inputs(folder)
+    assert launch(folder, TABLE).returncode == 0
+    return (folder / TABLE).read_bytes()
+
+
+def children(pid):
+    """Process ids below ``pid``, nearest first."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                parent = int(Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+            if parent == pid:
+                found += [int(entry), *children(int(entry))]
+    return found
+
+
+def command_of(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
+
+
+def wait_for_job(process, name):
+    """Process id of the Python that runs the script ``name``."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        for pid in children(process.pid):
+            if f".{name}.py" in command_of(pid) and "bash" not in command_of(pid):
+                return pid
+        time.sleep(0.02)
+    raise AssertionError(f"no job {name} was seen")
+
+
+def snakemake_pid(process):
+    return next(pid for pid in children(process.pid) if "-m snakemake" in command_of(pid))
+
+
+def finishes_with(folder, expected):
+    done = launch(folder, TABLE)
+    assert done.returncode == 0, done.stdout
+    assert (folder / TABLE).read_bytes() == expected
+    return done.stdout
+
+
+def test_a_killed_job_is_run_again(tmp_path, expected):
+    write_inputs(tmp_path)
+    process = start(tmp_path, TABLE)
+    os.kill(wait_for_job(process, "train"), signal.SIGKILL)
+    assert process.wait(60) != 0
+    finishes_with(tmp_path, expected)
+
+
+def test_a_killed_snakemake_leaves_jobs_that_end_and_a_lock_that_is_cleared(tmp_path, expected):
+    write_inputs(tmp_path)
+    process = start(tmp_path, TABLE)
+    job = wait_for_job(process, "train")
+    os.kill(snakemake_pid(process), signal.SIGKILL)
+    assert process.wait(60) != 0
+    assert "removing the lock" in finishes_with(tmp_path, expected)
+    assert process_identity(job) is None
+
+
+def test_ctrl_c_stops_all_and_the_next_run_goes_on(tmp_path, expected):
+    write_inputs(tmp_path)
+    process = start(tmp_path, TABLE)
+    job = wait_for_job(process, "extract_features")
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(60) != 0
+    finishes_with(tmp_path, expected)
+    assert process_identity(job) is None
+
+
+def test_a_second_start_is_refused_while_one_is_at_work(tmp_path, expected):
+    write_inputs(tmp_path)
+    process = start(tmp_path, TABLE)
+    wait_for_job(process, "train")
+    second = launch(tmp_path, TABLE)
+    assert second.returncode == 1
+    assert "Another Snakemake is at work" in second.stdout
+    assert process.wait(120) == 0
+    assert (tmp_path / TABLE).read_bytes() == expected

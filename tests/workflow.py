@@ -1,0 +1,88 @@
+"""A workflow small enough for tests: one method, one epoch, two OOD sets, in a folder of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+
+PAPER: dict[str, Any] = {
+    "name": "micro",
+    "title": "Micro",
+    "benchmarks": {
+        "digits": {
+            "title": "Digits",
+            "task": "single_label",
+            "in_distribution": {"dataset": "digits"},
+            "render": {"size": 8, "resize": "native"},
+            "normalisation": {"mean": [0.3, 0.3, 0.3], "std": [0.4, 0.4, 0.4]},
+            "network": {"name": "cifar_resnet", "blocks": [1], "widths": [8]},
+            "ood": {"digits_held_out": {"groups": ["near"]}, "uniform_noise": {"groups": ["far"]}},
+        }
+    },
+    "recipes": {
+        "plain": {
+            "label": "Plain",
+            "objective": {"name": "cross_entropy"},
+            "head": {"kind": "linear"},
+            "optimiser": {"name": "sgd", "learning_rate": 0.1},
+            "schedule": {"name": "cosine"},
+            "epochs": 1,
+            "batch": 64,
+        }
+    },
+    "scores": {"msp": {"score": "msp"}, "knn": {"score": "knn", "k": 5}},
+    "evaluate": {"digits": {"plain": ["msp", "knn"]}},
+    "tables": {"main": {"kind": "main", "benchmark": "digits", "caption": "Micro", "groups": ["near", "far"]}},
+    "figures": {"curves": {"kind": "training_curves", "benchmark": "digits", "caption": "Curves"}},
+}
+MODEL = "results/runs/digits/plain/corrected/seed0/model.safetensors"
+EVALUATION = "results/runs/digits/plain/corrected/seed0/eval-corrected"
+TABLE = "results/papers/micro/tables/main.csv"
+
+
+def write_inputs(folder: Path, paper: dict[str, Any] | None = None, **config: Any) -> None:
+    """Paper and config of a workflow in ``folder``."""
+    (folder / "paper.yaml").write_text(yaml.safe_dump(paper or PAPER, sort_keys=False))
+    document = {"papers": ["paper.yaml"], "seeds": [0], "hardware": {"device": "cpu"}, **config}
+    (folder / "config.yaml").write_text(yaml.safe_dump(document))
+
+
+def arguments(*more: str) -> list[str]:
+    """Arguments that run the project's workflow on the folder's own config."""
+    return [*more, "--snakefile", str(ROOT / "Snakefile"), "--configfile", "config.yaml", "--cores", "2"]
+
+
+def environment() -> dict[str, str]:
+    """The environment of a started process: this interpreter first, the project importable."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path}
+
+
+def snakemake(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """Plain Snakemake on ``folder``; standard error is joined to standard output."""
+    return _run("snakemake", folder, more)
+
+
+def launch(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """What `make` calls."""
+    return _run("workflow_scripts.launch", folder, more)
+
+
+def start(folder: Path, *more: str) -> subprocess.Popen[str]:
+    """`launch` in the background, in a process group of its own."""
+    command = [sys.executable, "-m", "workflow_scripts.launch", *arguments(*more)]
+    output = open(folder / "output.txt", "w")  # noqa: SIM115
+    return subprocess.Popen(
+        command, cwd=folder, env=environment(), stdout=output, stderr=output, text=True, start_new_session=True
+    )
+
+
+def _run(module: str, folder: Path, more: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", module, *arguments(*more)]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.run(command, cwd=folder, env=environment(), text=True, check=False, timeout=300, **streams)
