@@ -2,6 +2,7 @@
 
 import gzip
 import importlib.resources
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,12 +40,19 @@ def _from_package(dataset: str, file: Mapping[str, Any], destination: Path) -> N
         ) from error
     with atomic(destination) as temporary:
         temporary.write_bytes(content)
-        found = decoded_sha256(temporary, source["decoded"])
+        found = _decoded_or_nothing(temporary, source["decoded"])
         if found != source["decoded_sha256"]:
             raise ReproError(
-                f"{source['path']} of the Python package {source['name']} decodes to sha256 {found[:12]}, "
-                f"{dataset} expects {source['decoded_sha256'][:12]}: install the pinned versions (`make env`)."
+                f"{source['path']} of the Python package {source['name']} decodes to {found[:12]}, {dataset} expects "
+                f"sha256 {source['decoded_sha256'][:12]}: install the pinned versions (`make env`)."
             )
+
+
+def _decoded_or_nothing(path: Path, decoded: str) -> str:
+    try:
+        return decoded_sha256(path, decoded)
+    except (OSError, EOFError, zlib.error):
+        return "nothing"
 
 
 def decoded_sha256(path: Path, decoded: str) -> str:
@@ -64,7 +72,7 @@ def _from_urls(dataset: str, file: Mapping[str, Any], destination: Path) -> None
         try:
             return _download(url, file, destination)
         except (OSError, ValueError) as error:
-            failures.append(f"  {url}: {str(error).splitlines()[0]}")
+            failures.append(f"  {url}: {(str(error).splitlines() or [type(error).__name__])[0]}")
     raise ReproError(
         f"No source of {dataset} gave {file['name']} as the catalog expects it:\n" + "\n".join(failures) + "\n"
         f"To go on without this set, add to config.yaml:\n  datasets: {{unavailable: [{dataset}]}}"

@@ -62,6 +62,10 @@ def check_images(data: ImageSet, name: str) -> ImageSet:
         f"{name} holds {images.dtype} images of shape {images.shape}, expected uint8 of shape (N, H, W, 3).",
     )
     refuse(len(labels) != count, f"{name} has {count} images but {len(labels)} labels.")
+    refuse(
+        labels.dtype.kind not in "iu" or labels.ndim not in (1, 2),
+        f"{name} holds {labels.dtype} labels of shape {labels.shape}, expected whole numbers of shape (N,) or (N, C).",
+    )
     refuse(len(set(data.sample_ids)) != count, f"{name} has {count} images but not as many different sample ids.")
     if data.multi_label:
         fits = labels.shape[1] == len(data.classes) and set(np.unique(labels)) <= {0, 1}
@@ -78,7 +82,7 @@ def write_images(path: str | Path, data: ImageSet, provenance: Mapping[str, Any]
         chunks = (min(_CHUNK_IMAGES, count), *data.images.shape[1:])
         file.create_dataset("images", data=data.images, chunks=chunks)
         file.create_dataset("labels", data=data.labels)
-        file.create_dataset("sample_ids", data=np.array(data.sample_ids, dtype="S"))
+        file.create_dataset("sample_ids", data=np.array([name.encode() for name in data.sample_ids]))
         file.attrs["classes"] = json.dumps(data.classes)
         file.attrs["content_sha256"] = data.content_sha256()
         write_provenance(file, provenance)
@@ -96,7 +100,7 @@ def read_images(path: str | Path) -> ImageSet:
         data = ImageSet(
             images=file["images"][:],
             labels=file["labels"][:],
-            sample_ids=tuple(file["sample_ids"].asstr()[:]),
+            sample_ids=tuple(file["sample_ids"].asstr("utf-8")[:]),
             classes=tuple(json.loads(file.attrs["classes"])),
         )
         recorded = file.attrs["content_sha256"]

@@ -58,8 +58,9 @@ def write_features(path: str | Path, features: Features, provenance: Mapping[str
     """Write a feature file, whole or not at all.
 
     Raises:
-        ReproError: an array holds NaN or infinity; names the array and the first image.
+        ReproError: there is no image, or an array holds NaN or infinity; names the array and the first image.
     """
+    refuse(len(features.sample_ids) == 0, f"There are no features to write to {path}: the set is empty.")
     arrays = {name: getattr(features, name) for name in ARRAYS if getattr(features, name) is not None}
     for name, array in arrays.items():
         check_finite(array, f"The {name} features", features.sample_ids)
@@ -68,7 +69,7 @@ def write_features(path: str | Path, features: Features, provenance: Mapping[str
             chunks = (min(_CHUNK_ROWS, len(array)), *array.shape[1:])
             file.create_dataset(name, data=array.astype(np.float32, copy=False), chunks=chunks)
         file.create_dataset("labels", data=features.labels)
-        file.create_dataset("sample_ids", data=np.array(features.sample_ids, dtype="S"))
+        file.create_dataset("sample_ids", data=np.array([name.encode() for name in features.sample_ids]))
         write_provenance(file, provenance)
 
 
@@ -82,7 +83,7 @@ def read_features(path: str | Path, arrays: tuple[str, ...] = ARRAYS) -> tuple[F
         provenance = read_provenance(file, KIND)
         require_datasets(file, ("embedding", "labels", "sample_ids"))
         found = {name: file[name][:] for name in {"embedding", *arrays} if name in file}
-        labels, ids = file["labels"][:], tuple(file["sample_ids"].asstr()[:])
+        labels, ids = file["labels"][:], tuple(file["sample_ids"].asstr("utf-8")[:])
     refuse(len(ids) == 0, f"{path} holds no image: an empty set cannot be scored.")
     for name, array in found.items():
         refuse(len(array) != len(ids), f"{path} has {len(ids)} images but {len(array)} rows of {name}.")
@@ -102,7 +103,8 @@ def write_readout(path: str | Path, readout: Readout, provenance: Mapping[str, A
 def read_readout(path: str | Path) -> tuple[Readout, dict[str, Any]]:
     """Classifier and prototypes of a file and its provenance."""
     with open_hdf5(path) as file:
-        return Readout(**{name: dataset[:] for name, dataset in file.items()}), read_provenance(file, READOUT_KIND)
+        provenance = read_provenance(file, READOUT_KIND)
+        return Readout(**{name: dataset[:] for name, dataset in file.items()}), provenance
 
 
 def check_finite(array: np.ndarray, what: str, ids: tuple[str, ...]) -> None:

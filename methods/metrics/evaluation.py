@@ -75,7 +75,7 @@ def _group_rows(score: str, sets: list[Row], groups: Mapping[str, list[str]]) ->
     rows = []
     for group, members in groups.items():
         present = [row for row in sets if row["target"] in members]
-        for metric, rule in dict.fromkeys((row["metric"], row["rule"]) for row in present):
+        for metric, rule in dict.fromkeys((row["metric"], row["rule"]) for row in sets):
             values = [row["value"] for row in present if (row["metric"], row["rule"]) == (metric, rule)]
             whole = len(values) == len(members)
             mean = sum(values) / len(values) if whole else ""

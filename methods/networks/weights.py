@@ -21,7 +21,7 @@ def save_model(path: str | Path, tensors: Mapping[str, np.ndarray], provenance: 
     """Write a model file, whole or not at all; the same content gives the same bytes."""
     from safetensors.numpy import save_file
 
-    plain = {name: np.ascontiguousarray(tensor) for name, tensor in sorted(tensors.items())}
+    plain = {name: np.asarray(tensor, order="C") for name, tensor in sorted(tensors.items())}
     with atomic(path) as temporary:
         save_file(plain, temporary, metadata={"provenance": json.dumps(provenance, sort_keys=True)})
 
@@ -36,14 +36,12 @@ def load_model(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]
         raise ReproError(f"The model file {path} does not exist.")
     try:
         with safe_open(path, framework="np") as file:
-            provenance = json.loads((file.metadata() or {}).get("provenance", "{}"))
+            provenance = _require_record(path, file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise ReproError(
             f"The model file {path} is damaged ({error}): delete it and run the same command again."
         ) from error
-    if provenance.get("kind") != KIND:
-        raise ReproError(f"{path} is no model file of this project: it has no record of its origin.")
     return tensors, provenance
 
 
@@ -54,3 +52,10 @@ def require_architecture(path: str | Path, provenance: Mapping[str, Any], expect
     if differing:
         details = "; ".join(f"{key} is {found.get(key)}, expected {expected[key]}" for key in differing)
         raise ReproError(f"The model file {path} is from another network: {details}. Delete it and run again.")
+
+
+def _require_record(path: str | Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    provenance = json.loads(metadata.get("provenance", "{}"))
+    if not isinstance(provenance, dict) or provenance.get("kind") != KIND:
+        raise ReproError(f"{path} is no model file of this project: it has no record of its origin.")
+    return provenance

@@ -9,6 +9,9 @@ LATEX_ARROWS = {1: r"~$\uparrow$", -1: r"~$\downarrow$", 0: ""}
 _ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "±": r"$\pm$",
     "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
     "\\": r"\textbackslash{}",
 }
 
@@ -30,9 +33,11 @@ def to_csv(table: Table) -> str:
 def to_markdown(table: Table) -> str:
     """A pipe table under its caption, best values in bold."""
     head = ["Method", "Score", *(f"{c.group} {c.name}{ARROWS[c.direction]}" for c in table.columns)]
-    body = [[*row, *cells] for row, cells in zip(table.rows, _texts(table, "**{}**"), strict=True)]
-    lines = [_pipe(head), _pipe(["---", "---", *["---:"] * len(table.columns)]), *map(_pipe, body)]
-    notes = [f"\n{note}" for note in table.notes]
+    texts = _texts(table, "**{}**")
+    body = [[*map(_literal, row), *cells] for row, cells in zip(table.rows, texts, strict=True)]
+    dashes = ["---", "---", *["---:"] * len(table.columns)]
+    lines = [_pipe(part) for part in ([*map(_literal, head)], dashes, *body)]
+    notes = [f"\n{_literal(note)}" for note in table.notes]
     return "\n".join([f"{table.caption}\n", *lines, *notes]) + "\n"
 
 
@@ -96,6 +101,11 @@ def _texts(table: Table, bold: str, latex: bool = False) -> list[list[str]]:
         plain = [escape(text) for text in plain] if latex else plain
         texts.append([bold.format(text) if i in best[j] else text for j, text in enumerate(plain)])
     return texts
+
+
+def _literal(text: str) -> str:
+    """Text whose stars and pipes stay themselves in Markdown."""
+    return text.replace("*", r"\*").replace("|", r"\|")
 
 
 def _pipe(cells: list[str]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from methods.errors import refuse
 from methods.metrics.seeds import Spread, spread
 
 METRICS = {
@@ -68,7 +69,7 @@ def main_table(settings: Mapping[str, Any], runs: RunRows) -> Table:
         runs: ((method, protocol, seed), rows of metrics.csv) of every run.
     """
     columns = _columns(settings)
-    protocols = list(dict.fromkeys(protocol for _, protocol, _ in settings["runs"]))
+    protocols = _protocols(settings)
     table = Table(columns, [], [], _caption(settings, protocols), _notes(settings))
     for method, label in settings["methods"]:
         for protocol in protocols:
@@ -78,6 +79,11 @@ def main_table(settings: Mapping[str, Any], runs: RunRows) -> Table:
                 if score in present:
                     table.rows.append((_row_label(label, protocol, protocols), score_label))
                     table.cells.append([_cell(own, score, column, settings) for column in columns])
+    refuse(
+        not table.rows,
+        f"The table {settings['caption']!r} has no row: no run has one of its scores on an OOD set that can be had "
+        "here. Look at datasets.unavailable in the config and at the table's scores.",
+    )
     return table
 
 
@@ -90,10 +96,12 @@ def cost_table(settings: Mapping[str, Any], runs: RunRows) -> Table:
     }
     columns = [Column(key, "Training", name, 0) for key, name in names.items()]
     table = Table(columns, [], [], f"{settings['caption']}. Mean over seeds {_seeds(settings)}.")
+    protocols = _protocols(settings)
     for method, label in settings["methods"]:
-        own = [rows for (name, _, _), rows in runs if name == method]
-        table.rows.append((label, ""))
-        table.cells.append([spread([float(rows[0][column.key]) for rows in own]) for column in columns])
+        for protocol in protocols:
+            own = [rows for (name, p, _), rows in runs if name == method and p == protocol]
+            table.rows.append((_row_label(label, protocol, protocols), ""))
+            table.cells.append([spread([float(rows[0][column.key]) for rows in own]) for column in columns])
     return table
 
 
@@ -139,6 +147,10 @@ def _pick(
     return next((r for r in rows if (r["score"], r["level"], r["target"], r["metric"], r["rule"]) == wanted), None)
 
 
+def _protocols(settings: Mapping[str, Any]) -> list[str]:
+    return list(dict.fromkeys(protocol for _, protocol, _ in settings["runs"]))
+
+
 def _row_label(label: str, protocol: str, protocols: list[str]) -> str:
     return label if len(protocols) == 1 else f"{label} ({protocol})"
 
@@ -152,9 +164,13 @@ def _caption(settings: Mapping[str, Any], protocols: list[str]) -> str:
     parts = [settings["caption"], f"Percent, mean ± standard deviation over seeds {_seeds(settings)}"]
     if "fpr95" in settings["metrics"]:
         parts.append(f"FPR95: {rules[settings['fpr_rule']]}")
+    if {"aupr_in", "aupr_out"} & set(settings["metrics"]):
+        parts.append("AUPR: average precision")
     parts.append(f"Protocol: {', '.join(protocols)}; precision {settings['precision']}")
     if settings["task"] == "single_label":
         parts.append("ID accuracy by the classifier where the method has one, else by the nearest prototype")
+    else:
+        parts.append("mAP: mean over classes of average precision")
     return ". ".join(parts) + "."
 
 

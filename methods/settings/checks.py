@@ -11,7 +11,11 @@ from methods.training.switches import switch_problems
 
 # Figure options that every kind takes; the schema of papers describes them.
 FIGURE_KEYS = ("kind", "benchmark", "caption", "methods", "scores", "sets", "seed")
-TARGETS = frozenset({"all", "datasets", "tables", "figures", "report", "verify"})
+# Targets and rules of the workflow: a paper's target stands beside them.
+TARGETS = frozenset(
+    "all datasets tables figures report verify fetch_archive prepare_images train extract_features extract_readout "
+    "fit_scores score evaluate make_table make_figure environment".split()
+)
 
 
 def study_problems(study: Study) -> list[str]:
@@ -76,6 +80,10 @@ def _split(study: Study, place: str, dataset: str, split: str) -> Iterator[str]:
 
 
 def _methods(study: Study) -> Iterator[str]:
+    for name, paper in study.papers.items():
+        for method, recipe in paper["recipes"].items():
+            for benchmark in recipe.get("on", {}):
+                yield from _unknown(f"papers/{name}.yaml.recipes.{method}.on", benchmark, study.benchmarks)
     for benchmark, methods in study.evaluate.items():
         place = f"evaluate.{benchmark}"
         yield from _unknown("evaluate", benchmark, study.benchmarks)
@@ -83,12 +91,18 @@ def _methods(study: Study) -> Iterator[str]:
             continue
         for method, scores in methods.items():
             if (method, benchmark) not in study.recipes:
-                known = {name for paper in study.papers.values() for name in paper["recipes"]}
-                yield f"{place} names the recipe {method!r}: {nearest(method, known)}"
+                yield from _missing_recipe(study, place, method)
                 continue
             yield from _recipe(study, benchmark, method)
             for score in scores:
                 yield from _score_fits(study, benchmark, method, score)
+
+
+def _missing_recipe(study: Study, place: str, method: str) -> Iterator[str]:
+    owners = {name: paper["name"] for paper in study.papers.values() for name in paper["recipes"]}
+    if method in owners:
+        yield f"{place} names the recipe {method!r} of {owners[method]}: take it over with `use: {owners[method]}`"
+    yield from _unknown(place, method, owners)
 
 
 def _recipe(study: Study, benchmark: str, method: str) -> Iterator[str]:
@@ -106,6 +120,8 @@ def _recipe(study: Study, benchmark: str, method: str) -> Iterator[str]:
     if record["needs_outliers"]:
         if "outlier_exposure" not in study.benchmarks[benchmark]:
             yield f"{place} trains with outliers, which the benchmark {benchmark} does not name (outlier_exposure)"
+        elif study.benchmarks[benchmark]["outlier_exposure"]["dataset"] in study.config["datasets"]["unavailable"]:
+            yield f"{place} trains with outliers that config.datasets.unavailable lists: leave it out on {benchmark}"
         if "outlier_batch" not in recipe:
             yield f"{place} lacks the key 'outlier_batch'"
     for protocol in study.config["protocols"]:
@@ -144,6 +160,9 @@ def _figure(study: Study, place: str, figure: Mapping[str, Any]) -> Iterator[str
     yield from part_problems("reporting.figures", "kind", figure, place, *FIGURE_KEYS)
     if figure.get("seed", study.config["seeds"][0]) not in study.config["seeds"]:
         yield f"{place}.seed is {figure['seed']}, config.seeds has {study.config['seeds']}"
+    if isinstance(score := figure.get("score"), str) and figure["benchmark"] in study.evaluate:
+        shown = {name for scores in study.evaluate[figure["benchmark"]].values() for name in scores}
+        yield from _unknown(f"{place}.score", score, shown)
     head = figure.get("head_classes")
     if isinstance(head, int) and figure["benchmark"] in study.benchmarks:
         dataset = study.benchmarks[figure["benchmark"]]["in_distribution"]["dataset"]

@@ -82,7 +82,15 @@ def _join_methods(study: Study, paper: Mapping[str, Any]) -> None:
             if method in paper["recipes"]:
                 place = f"papers/{paper['name']}.yaml.recipes.{method}"
                 recipe = recipe_on(resolve_recipe(paper, method), benchmark)
-                study.recipes[method, benchmark] = complete_recipe(recipe, place)
+                _claim_recipe(study, method, benchmark, complete_recipe(recipe, place))
+
+
+def _claim_recipe(study: Study, method: str, benchmark: str, recipe: dict[str, Any]) -> None:
+    if study.recipes.setdefault((method, benchmark), recipe) != recipe:
+        raise ReproError(
+            f"The recipe {method} stands on {benchmark} with different values in two papers: their runs would write "
+            "the same files. Rename one of them."
+        )
 
 
 def _complete(study: Study) -> None:

@@ -41,18 +41,18 @@ def resolve_recipe(paper: Mapping[str, Any], name: str, trail: tuple[str, ...] =
     Raises:
         ReproError: unknown base, or bases that go in a circle.
     """
-    place = f"papers/{paper['name']}.yaml.recipes.{name}"
-    if name in trail:
-        raise ReproError(f"{place} extends itself: {' -> '.join((*trail, name))}")
-    recipe = dict(paper["recipes"][name])
+    place, here = f"papers/{paper['name']}.yaml.recipes.{name}", f"{paper['name']}.{name}"
+    if here in trail:
+        raise ReproError(f"{place} rests on itself: {' -> '.join((*trail, here))}")
+    recipe, trail = dict(paper["recipes"][name]), (*trail, here)
     other, base = recipe.pop("use", None), recipe.pop("extends", None)
     if other is not None:
         source = load_paper(other)
         _require_recipe(source, name, place)
-        return merge(resolve_recipe(source, name), recipe)
+        return merge(resolve_recipe(source, name, trail), recipe)
     if base is not None:
         _require_recipe(paper, base, place)
-        return merge(resolve_recipe(paper, base, (*trail, name)), recipe)
+        return merge(resolve_recipe(paper, base, trail), recipe)
     return recipe
 
 

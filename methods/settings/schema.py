@@ -2,13 +2,16 @@
 
 import copy
 import difflib
-from collections.abc import Iterable, Mapping
+import math
+import re
+from collections.abc import Hashable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator
+from jsonschema.validators import extend
 
 from methods.errors import ReproError
 
@@ -18,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @cache
 def load_schema(name: str) -> dict[str, Any]:
     """The schema ``schemas/<name>.schema.yaml``."""
-    return yaml.safe_load((ROOT / "schemas" / f"{name}.schema.yaml").read_text(encoding="utf-8"))
+    return load_yaml(ROOT / "schemas" / f"{name}.schema.yaml")
 
 
 def load_yaml(path: Path) -> Any:
@@ -31,7 +34,7 @@ def load_yaml(path: Path) -> Any:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
     except FileNotFoundError as error:
         raise ReproError(f"{path} does not exist.") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
         raise ReproError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from error
 
 
@@ -44,8 +47,8 @@ def nearest(name: object, known: Iterable[str]) -> str:
 
 def problems(document: Any, schema: Mapping[str, Any], where: str) -> list[str]:
     """Every violation of ``schema`` as a sentence that names the place."""
-    found = sorted(Draft202012Validator(schema).iter_errors(document), key=lambda e: [str(p) for p in e.path])
-    return [sentence for error in found for sentence in _sentences(error, where)]
+    found = sorted(_Validator(schema).iter_errors(document), key=lambda e: [str(p) for p in e.path])
+    return list(dict.fromkeys(sentence for error in found for sentence in _sentences(error, where)))
 
 
 def with_defaults(document: Any, schema: Mapping[str, Any]) -> Any:
@@ -74,7 +77,7 @@ def _sentences(error: Any, where: str) -> list[str]:
         return [f"{place} has the unknown key {key!r}: {nearest(key, known)}" for key in extra]
     if error.validator == "required":
         missing = [key for key in error.validator_value if key not in error.instance]
-        return [f"{place} lacks the key {missing[0]!r}"]
+        return [f"{place} lacks the key {key!r}" for key in missing]
     if error.validator == "enum":
         return [f"{place} is {error.instance!r}: {nearest(error.instance, map(str, error.validator_value))}"]
     if error.validator == "type":
@@ -92,17 +95,38 @@ def _kind(name: str | list[str]) -> str:
     return " or ".join(words.get(part, part) for part in names)
 
 
+def _is_integer(checker: Any, value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(checker: Any, value: object) -> bool:
+    return _is_integer(checker, value) or (isinstance(value, float) and math.isfinite(value))
+
+
+# 1.0 is no seed and no number of epochs; NaN and infinity have no canonical JSON.
+_TYPES = Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer).redefine("number", _is_number)
+_Validator = extend(Draft202012Validator, type_checker=_TYPES)
+
+
 class _UniqueKeys(yaml.SafeLoader):
-    """Refuses a mapping that defines a key twice, which YAML would silently let win."""
+    """Refuses a mapping that defines a key twice; `on` and `yes` are text, as in YAML 1.2."""
 
 
 def _construct_mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> dict[Any, Any]:
-    loader.flatten_mapping(node)
-    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
-    for key in keys:
-        if keys.count(key) > 1:
+    own = [loader.construct_object(key, deep=True) for key, _ in node.value if key.tag != _MERGE]
+    for key in own:
+        if not isinstance(key, Hashable):
+            raise yaml.constructor.ConstructorError(None, None, f"{key!r} cannot be a key", node.start_mark)
+        if own.count(key) > 1:
             raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is defined twice", node.start_mark)
-    return {key: loader.construct_object(value, deep=True) for key, (_, value) in zip(keys, node.value, strict=True)}
+    loader.flatten_mapping(node)
+    return {loader.construct_object(k, deep=True): loader.construct_object(v, deep=True) for k, v in node.value}
 
 
+_BOOLEAN, _MERGE = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:merge"
+_UniqueKeys.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != _BOOLEAN]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_UniqueKeys.add_implicit_resolver(_BOOLEAN, re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 _UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _construct_mapping)

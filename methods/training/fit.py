@@ -138,12 +138,13 @@ class _Trainer:
 
     def _forward(self, images: torch.Tensor, step: int, draw: torch.Generator) -> tuple[Outputs, Outputs | None]:
         s = self.settings
-        with autocast(self.device, s["precision"]):
-            if self.outliers is None:
+        if self.outliers is None:
+            with autocast(self.device, s["precision"]):
                 return self.model(images).float(), None
-            index = cycled_batch(len(self.outliers), s["outlier_batch"], s["seed"], step)
-            extra = augment(self.outliers[index.to(self.device)], s["augmentation"], draw)
-            return forward_with_outliers(self.model, images, self._input(extra), s["switches"]["bn_mode"])
+        index = cycled_batch(len(self.outliers), s["outlier_batch"], s["seed"], step)
+        extra = self._input(augment(self.outliers[index.to(self.device)], s["augmentation"], draw))
+        with autocast(self.device, s["precision"]):  # augmentation stays outside: in float32 for both domains
+            return forward_with_outliers(self.model, images, extra, s["switches"]["bn_mode"])
 
     def _input(self, views: torch.Tensor) -> torch.Tensor:
         x = normalise(views, self.settings["normalisation"])
@@ -243,9 +244,10 @@ class _Trainer:
         return zip(self._outputs(self.train), self.labels.split(_EVALUATION_BATCH), strict=True)
 
     def _not_finite(self, epoch: int, step: int) -> str:
-        last = f"epoch {self.progress.epoch}" if self.resume.is_file() else "none yet"
+        found = ckpt.load_checkpoint(self.resume)
+        last = "none yet" if found is None else f"after {found[1].epoch} epochs"
         return (
-            f"The loss of {self.settings['name']} is NaN or infinite at step {step} (epoch {epoch}); "
+            f"The loss of {self.hardware['name']} is NaN or infinite at step {step} (epoch {epoch}); "
             f"last good checkpoint: {last} ({self.resume}). Lower the learning rate or use precision fp32."
         )
 

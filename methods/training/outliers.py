@@ -28,12 +28,12 @@ def forward_with_outliers(
 @contextmanager
 def held_running_statistics(model: nn.Module) -> Iterator[None]:
     """Let batch norm use batch statistics without moving the running ones."""
-    layers = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    momenta = [layer.momentum for layer in layers]
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    layers = [norm for norm in norms if norm.track_running_stats]
     for layer in layers:
-        layer.momentum = 0.0
+        layer.track_running_stats = False
     try:
         yield
     finally:
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum
+        for layer in layers:
+            layer.track_running_stats = True

@@ -47,7 +47,7 @@ SCHEDULES = {"constant": constant, "cosine": cosine, "warmup_cosine": warmup_cos
 
 def _cycle(step: int, total: int, start: float, peak: float, end: float) -> float:
     top, last = 0.2 * total - 1, total - 1
-    if step <= top:
+    if step < top:
         return _blend(start, peak, step / top)
     return _blend(peak, end, (step - top) / (last - top))
 

@@ -42,6 +42,7 @@ RECORD = {
 def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
     """One panel a method; densities share their bins within a panel."""
     names, order = methods_of(sources), ood_order(sources)
+    shown = dict(settings["scores"]).get(settings["score"], settings["score"])
     figure, axes = panels(1, len(names), height=1.9)
     for axis, (method, label) in zip(axes[0], names.items(), strict=True):
         groups = _groups(of_method(sources, method), settings)
@@ -49,7 +50,7 @@ def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
         for name, (values, dataset) in groups.items():
             look = set_look(dataset, order) if dataset else {**ID_LOOK, "alpha": 0.2 if name == "head ID" else 0.55}
             axis.hist(clipped(values, bins), bins=bins, density=True, label=f"{name} ({len(values)})", **look)
-        axis.set(title=label, xlabel="JointEnergy", yticks=[])
+        axis.set(title=label, xlabel=shown, yticks=[])
         axis.legend()
     axes[0][0].set_ylabel("density")
     return figure

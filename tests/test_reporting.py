@@ -1,0 +1,540 @@
+"""Tables from hand-made metrics, in three forms, and figures from small files: right, readable, the same every time."""
+
+import math
+import re
+import shutil
+import statistics
+import subprocess
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib import pyplot as plt
+
+from methods import registry
+from methods.errors import ReproError
+from methods.features.store import KIND, Features, write_features
+from methods.files import write_text
+from methods.metrics.seeds import Spread
+from methods.reporting import style
+from methods.reporting.csv import csv_text, read_csv
+from methods.reporting.figures import energy_histograms
+from methods.reporting.figures.sources import Source, clipped, common_bins
+from methods.reporting.layout import escape, to_csv, to_latex, to_markdown
+from methods.reporting.tables import cost_table, main_table, percent
+from methods.scores.base import SCORES, write_scores
+from methods.settings.checks import FIGURE_KEYS
+from methods.settings.parts import complete_part
+
+SETTINGS = {
+    "kind": "main",
+    "caption": "OOD detection on 50 % of A_b & C",
+    "task": "single_label",
+    "metrics": ["fpr95", "auroc"],
+    "fpr_rule": "closest",
+    "groups": ["near", "far"],
+    "runs": [[method, "corrected", seed] for method in ("palm", "adapt") for seed in (0, 1)],
+    "methods": [["palm", "PALM_100%"], ["adapt", "ADAPT & co"]],
+    "scores": [["msp", "MSP"], ["knn10", "KNN (k=10)"]],
+    "sets": [
+        {"name": "tin", "title": "Tiny", "groups": ["near"], "relation": None, "available": True},
+        {
+            "name": "lsun",
+            "title": "LSUN #1",
+            "groups": ["far"],
+            "relation": {"of": "lsun_crop", "kind": "substitute"},
+            "available": True,
+        },
+        {"name": "isun", "title": "iSUN", "groups": ["far"], "relation": None, "available": False},
+    ],
+    "seeds": [0, 1],
+    "precision": "fp32",
+}
+METHODS, SEEDS, INSTANCES = ("palm", "adapt"), (0, 1), ("msp", "knn10")
+# FPR95 and AUROC on ``tin`` of each method, score and seed
+VALUES = {
+    ("palm", "msp", 0): (0.5, 0.8),
+    ("palm", "msp", 1): (0.6, 0.9),
+    ("palm", "knn10", 0): (0.3, 0.7),
+    ("palm", "knn10", 1): (0.4, 0.75),
+    ("adapt", "msp", 0): (1 / 3, 0.8),
+    ("adapt", "msp", 1): (2 / 3, 0.85),
+    ("adapt", "knn10", 0): (0.1, 0.6),
+    ("adapt", "knn10", 1): (0.7, 0.65),
+}
+
+
+def metrics_row(score, level, target, metric, rule, value, complete="1 of 1"):
+    names = ("score", "level", "target", "metric", "rule", "value", "complete")
+    return dict(zip(names, (score, level, target, metric, rule, str(value), complete), strict=True))
+
+
+def metrics_rows(method, seed):
+    rows = []
+    for score in INSTANCES:
+        fpr, auroc = VALUES[method, score, seed]
+        for level, target in (("set", "tin"), ("set", "lsun"), ("group", "near")):
+            rows += [
+                metrics_row(score, level, target, "fpr95", "closest", fpr),
+                metrics_row(score, level, target, "fpr95", "at_least", fpr + 0.01),
+                metrics_row(score, level, target, "auroc", "", auroc),
+            ]
+        rows += [
+            metrics_row(score, "group", "far", metric, rule, "", "1 of 2")
+            for metric, rule in (("fpr95", "closest"), ("fpr95", "at_least"), ("auroc", ""))
+        ]
+    accuracy = 0.9 if method == "adapt" else 0.8
+    rows.append(metrics_row("", "id", "test", "accuracy", "class_mean", 0.1))
+    rows.append(metrics_row("", "id", "test", "accuracy", "prototype" if method == "adapt" else "classifier", accuracy))
+    return rows
+
+
+RUNS = [((method, "corrected", seed), metrics_rows(method, seed)) for method in METHODS for seed in SEEDS]
+
+
+def table(metrics_of_runs=RUNS, **changes):
+    return main_table({**SETTINGS, **changes}, metrics_of_runs)
+
+
+def column(found, key):
+    return next(i for i, c in enumerate(found.columns) if c.key == key)
+
+
+def markdown_cells(found):
+    """Cells of the rows below the head, without the two label columns."""
+    lines = [line for line in to_markdown(found).splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")][2:] for line in lines[2:]]
+
+
+def test_rows_follow_the_settings():
+    expected = [("PALM_100%", "MSP"), ("PALM_100%", "KNN (k=10)"), ("ADAPT & co", "MSP"), ("ADAPT & co", "KNN (k=10)")]
+    assert table().rows == expected
+    turned = table(methods=SETTINGS["methods"][::-1], scores=SETTINGS["scores"][::-1])
+    assert turned.rows == expected[::-1]
+
+
+def test_columns_follow_the_settings():
+    keys = [c.key for c in table(metrics=["auroc", "fpr95"], groups=["far"]).columns]
+    sets = [f"set:{name}:{metric}" for name in ("tin", "lsun", "isun") for metric in ("auroc", "fpr95")]
+    assert keys == ["id", *sets, "group:far:auroc", "group:far:fpr95"]
+
+
+def test_a_score_that_a_method_lacks_has_no_row():
+    runs = [(name, [r for r in rows if name[0] == "adapt" or r["score"] != "knn10"]) for name, rows in RUNS]
+    assert table(runs).rows == [("PALM_100%", "MSP"), ("ADAPT & co", "MSP"), ("ADAPT & co", "KNN (k=10)")]
+
+
+def test_means_and_deviations_are_over_seeds():
+    found = table()
+    for (method, score), cells in zip([(m, s) for m in METHODS for s in INSTANCES], found.cells, strict=True):
+        for metric in (0, 1):
+            values = [VALUES[method, score, seed][metric] for seed in SEEDS]
+            cell = cells[column(found, f"set:tin:{('fpr95', 'auroc')[metric]}")]
+            assert cell == Spread(pytest.approx(statistics.mean(values)), pytest.approx(statistics.stdev(values)), 2)
+
+
+def test_the_order_of_runs_does_not_matter():
+    assert to_csv(table(RUNS[::-1])) == to_csv(table())
+
+
+def test_cells_are_percent_with_two_decimals():
+    assert percent(Spread(1 / 3, 0.012345, 3)) == "33.33 ± 1.23"
+    assert percent(Spread(1 / 3, math.nan, 1)) == "33.33"
+    assert percent("n/a") == "n/a"
+
+
+def test_id_accuracy_prefers_the_classifier_then_the_prototype():
+    assert [cells[0].mean for cells in table().cells] == [0.8, 0.8, 0.9, 0.9]
+
+
+def test_the_fpr_rule_decides_which_rows_are_shown():
+    closest, at_least = table(), table(fpr_rule="at_least")
+    c = column(closest, "set:tin:fpr95")
+    assert at_least.cells[0][c].mean == pytest.approx(closest.cells[0][c].mean + 0.01)
+    assert at_least.cells[0][c + 1] == closest.cells[0][c + 1]
+
+
+def test_protocols_have_rows_of_their_own():
+    both = [[m, p, s] for p in ("corrected", "released") for m in METHODS for s in SEEDS]
+    runs = [((m, p, s), metrics_rows(m, s if p == "corrected" else 0)) for m, p, s in both]
+    found = table(runs, runs=both)
+    cells = [row[column(found, "set:tin:auroc")] for row in found.cells]
+    assert cells[0] == table().cells[0][column(found, "set:tin:auroc")]
+    assert cells[2] == Spread(0.8, 0, 2)
+    assert [label for label, score in found.rows if score == "MSP"] == [
+        "PALM_100% (corrected)",
+        "PALM_100% (released)",
+        "ADAPT & co (corrected)",
+        "ADAPT & co (released)",
+    ]
+    assert "Protocol: corrected, released" in found.caption
+
+
+def test_the_lowest_fpr_and_the_highest_auroc_are_best():
+    found = table()
+    assert found.best(column(found, "set:tin:fpr95")) == {1}
+    assert found.best(column(found, "set:tin:auroc")) == {0}
+    assert found.best(column(found, "id")) == set()
+
+
+def test_best_values_are_bold_in_markdown_and_latex():
+    found = table()
+    f, a = column(found, "set:tin:fpr95"), column(found, "set:tin:auroc")
+    cells = markdown_cells(found)
+    assert cells[1][f] == "**35.00 ± 7.07**"
+    assert cells[0][a] == "**85.00 ± 7.07**"
+    assert sum(cell.startswith("**") for row in cells for cell in row) == 6  # two metrics on tin, lsun, near
+    latex = to_latex(found, "x")
+    assert latex.count(r"\textbf{35.00 $\pm$ 7.07}") == latex.count(r"\textbf{85.00 $\pm$ 7.07}") == 3
+    assert latex.count(r"\textbf") == 6
+
+
+def test_a_single_row_has_nothing_bold():
+    found = table(methods=SETTINGS["methods"][:1], scores=SETTINGS["scores"][:1])
+    assert len(found.rows) == 1
+    assert "**" not in to_markdown(found)
+    assert r"\textbf" not in to_latex(found, "x")
+
+
+def test_ties_are_all_bold():
+    same = [(name, RUNS[int(name[2])][1]) for name, _ in RUNS]  # both methods have the values of palm
+    found = table(same)
+    f, a = column(found, "set:tin:fpr95"), column(found, "set:tin:auroc")
+    assert (found.best(f), found.best(a)) == ({1, 3}, {0, 2})
+    assert [row[f].startswith("**") for row in markdown_cells(found)] == [False, True, False, True]
+
+
+def test_a_set_that_cannot_be_had_is_not_available_and_its_group_incomplete():
+    found = table()
+    for cells, shown in zip(found.cells, markdown_cells(found), strict=True):
+        assert cells[column(found, "set:isun:auroc")] == shown[column(found, "set:isun:auroc")] == "n/a"
+        assert cells[column(found, "group:far:fpr95")] == shown[column(found, "group:far:fpr95")] == "1 of 2"
+    assert "n/a: iSUN not available here; averages that lack a set stay blank (n of m)." in found.notes
+
+
+def test_substitutes_are_starred_and_explained():
+    found = table()
+    titles = {c.key.split(":")[1]: c.group for c in found.columns if c.key.startswith("set")}
+    assert titles == {"tin": "Tiny", "lsun": "LSUN #1*", "isun": "iSUN"}
+    assert "* LSUN #1: substitute in the place of lsun_crop." in found.notes
+    assert r"LSUN #1\* FPR95" in to_markdown(found)
+    assert "\n\\* LSUN #1: substitute" in to_markdown(found)  # else a list item that has lost its star
+    assert r"{LSUN \#1*}" in to_latex(found, "x")
+
+
+def test_a_table_without_stand_ins_and_gaps_has_no_notes():
+    assert table(sets=SETTINGS["sets"][:1], groups=["near"]).notes == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("closest", "closest to 95 %, ID positive"),
+        ("at_least", "highest threshold with a TPR of at least 95 %, ID positive"),
+        ("ood_positive", "at least 95 %, OOD positive"),
+    ],
+)
+def test_the_caption_names_protocol_fpr_rule_and_seeds(rule, words):
+    caption = table(fpr_rule=rule).caption
+    assert caption.startswith(SETTINGS["caption"])
+    assert words in caption
+    assert "Protocol: corrected; precision fp32" in caption
+    assert "seeds 0, 1" in caption
+
+
+def test_the_caption_names_the_rule_of_every_area():
+    assert "average precision" not in table().caption
+    assert "AUPR: average precision" in table(metrics=["aupr_out"]).caption
+    assert "FPR95" not in table(metrics=["aupr_out"]).caption
+    assert "mAP: mean over classes of average precision" in table(task="multi_label").caption
+
+
+def test_a_table_without_any_row_is_refused():
+    only_id = [(name, [row for row in rows if row["level"] == "id"]) for name, rows in RUNS]
+    with pytest.raises(ReproError, match="has no row"):
+        table(only_id)
+
+
+def test_csv_holds_every_value_in_full(tmp_path):
+    found = table()
+    write_text(tmp_path / "t.csv", to_csv(found))
+    rows = read_csv(tmp_path / "t.csv")
+    assert [(row["method"], row["score"]) for row in rows] == found.rows
+    for row, cells in zip(rows, found.cells, strict=True):
+        for c, cell in zip(found.columns, cells, strict=True):
+            texts = [row[f"{c.key}:{part}"] for part in ("mean", "std", "seeds")]
+            whole = isinstance(cell, Spread)
+            assert texts == ([repr(cell.mean), repr(cell.std), "2"] if whole else [cell, "", "0"])
+
+
+def test_csv_of_one_seed_has_no_deviation(tmp_path):
+    write_text(tmp_path / "t.csv", to_csv(table(RUNS[::2], seeds=[0])))
+    first = read_csv(tmp_path / "t.csv")[0]
+    assert (first["set:tin:auroc:mean"], first["set:tin:auroc:std"], first["set:tin:auroc:seeds"]) == ("0.8", "", "1")
+
+
+def test_markdown_has_one_cell_a_column_in_every_row():
+    found = table(scores=[["msp", "a|b*"]])
+    lines = [line for line in to_markdown(found).splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + len(found.rows)
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {len(found.columns) + 3}
+    assert r"| a\|b\* |" in lines[2]
+
+
+def test_latex_is_balanced_escaped_and_ruled():
+    latex = to_latex(table(), "demo-x")
+    assert len(re.findall(r"(?<!\\)\{", latex)) == len(re.findall(r"(?<!\\)\}", latex))
+    assert all(latex.count(rule) == 1 for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\label{tab:demo-x}"))
+    assert r"PALM\_100\%" in latex
+    assert r"ADAPT \& co" in latex
+    assert "±" not in latex
+    body = latex.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
+    assert [len(re.findall(r"(?<!\\)&", line)) for line in body] == [len(table().columns) + 1] * 4
+    assert all(line.endswith(r"\\") for line in body)
+
+
+def test_latex_head_spans_the_columns_of_each_set():
+    latex = to_latex(table(), "x")
+    spans = [int(n) for n in re.findall(r"\\multicolumn\{(\d)\}", latex)]
+    assert spans == [1, 2, 2, 2, 2, 2]
+    assert re.findall(r"\\cmidrule\(lr\)\{([\d-]+)\}", latex) == ["3-3", "4-5", "6-7", "8-9", "10-11", "12-13"]
+
+
+def test_special_characters_are_escaped():
+    assert escape("50 % of a_b & {c} #1 $x ±1") == r"50 \% of a\_b \& \{c\} \#1 \$x $\pm$1"
+    assert escape(r"~^\ <>") == (r"\textasciitilde{}\textasciicircum{}\textbackslash{} \textless{}\textgreater{}")
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles(tmp_path):
+    odd = table(methods=[["palm", r"50 % & $ # _ { } ~ ^ \ < > ±"], ["adapt", "ADAPT"]])
+    head = "\\documentclass{article}\\usepackage{booktabs,graphicx}\\begin{document}\n"
+    (tmp_path / "t.tex").write_text(head + to_latex(odd, "x") + "\\end{document}\n", encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+def cost(seconds):
+    return [{"seconds": str(seconds), "images_per_second": "100.5", "peak_process_bytes": "2048", "device": "CPU"}]
+
+
+def test_costs_are_means_over_seeds_and_never_compared():
+    runs = [((m, "corrected", s), cost(10 * s + (m == "adapt"))) for m in METHODS for s in SEEDS]
+    found = cost_table(SETTINGS, runs)
+    assert found.rows == [("PALM_100%", ""), ("ADAPT & co", "")]
+    assert [cells[0].mean for cells in found.cells] == [5, 6]
+    assert found.cells[0][0].std == pytest.approx(math.sqrt(50))
+    assert markdown_cells(found)[0] == ["5.00 ± 7.07", "100.50 ± 0.00", "2048.00 ± 0.00"]
+    assert "seeds 0, 1" in found.caption
+
+
+def test_costs_of_two_protocols_are_not_mixed():
+    both = [["palm", protocol, 0] for protocol in ("released", "corrected")]
+    runs = [(("palm", "released", 0), cost(1)), (("palm", "corrected", 0), cost(3))]
+    found = cost_table({**SETTINGS, "runs": both, "methods": SETTINGS["methods"][:1]}, runs)
+    assert found.rows == [("PALM_100% (released)", ""), ("PALM_100% (corrected)", "")]
+    assert [cells[0].mean for cells in found.cells] == [1, 3]
+
+
+texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]))
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@given(st.lists(st.tuples(st.floats(allow_nan=False), st.integers(), texts), min_size=1, max_size=4))
+def test_csv_reads_back_what_was_written(tmp_path_factory, values):
+    path = tmp_path_factory.getbasetemp() / "round-trip.csv"
+    path.write_bytes(csv_text([{"a": a, "b, c": b, 'd"': c} for a, b, c in values]).encode())
+    found = [(float(row["a"]), int(row["b, c"]), row['d"']) for row in read_csv(path)]
+    assert found == values
+
+
+def test_csv_of_numpy_numbers_is_plain():
+    assert csv_text([{"a": np.float64(0.1), "b": np.int64(3)}]) == "a,b\n0.1,3\n"
+
+
+# --- figures ---
+
+FIGURES = registry.records("reporting.figures")
+RUN_SCORES = {"bce": ["joint_energy", "maxlogit"], "edge": ["joint_energy"]}
+LABELS = {"bce": "BCE", "edge": "EDGE_1"}
+SETS = [("id", "mosaics", "ID test"), ("ood", "near_set", "Near & set"), ("ood", "far_set", "Far_set")]
+
+
+def write_set(folder, needs, method, dataset):
+    """One small file of scores or features, as the steps before write it; 30 images, three labels."""
+    draw = np.random.default_rng([len(method), len(dataset)])
+    labels = (draw.uniform(size=(30, 3)) < [0.6, 0.4, 0.2]).astype(np.uint8)
+    images = Features(draw.normal(size=(30, 8)) + len(dataset), labels, tuple(map(str, range(30))))
+    path = folder / f"{needs}-{method}-{dataset}.h5"
+    if needs == "features":
+        write_features(path, images, {"kind": KIND})
+    else:
+        scores = {name: draw.normal(len(dataset), 2, 30) for name in RUN_SCORES[method]}
+        write_scores(path, scores, images, {"kind": SCORES})
+    return str(path)
+
+
+def write_history(folder, method):
+    extra = {"alignment": 0.5, "id_energy": 3.0, "outlier_energy": 1.0} if method == "edge" else {}
+    rows = [{"epoch": float(e), "learning_rate": 0.1, "total": 2.0 - e, "bce": 1.5 - e, **extra} for e in range(3)]
+    path = folder / f"history-{method}.csv"
+    write_text(path, csv_text(rows))
+    return str(path)
+
+
+def sources(folder, needs, methods):
+    if needs == "history":
+        return [Source(write_history(folder, m), m, LABELS[m]) for m in methods]
+    return [
+        Source(write_set(folder, needs, m, dataset), m, LABELS[m], role, dataset, title)
+        for m in methods
+        for role, dataset, title in SETS
+    ]
+
+
+def figure_settings(kind, **options):
+    entry = {"kind": kind, "benchmark": "mosaics", "caption": "A figure", **options}
+    return {
+        **complete_part("reporting.figures", "kind", entry, *FIGURE_KEYS),
+        "scores": [["joint_energy", "JointEnergy"], ["maxlogit", "MaxLogit"]],
+        "run_scores": RUN_SCORES,
+        "method_order": list(RUN_SCORES),
+    }
+
+
+@pytest.fixture
+def draw(tmp_path):
+    """Draws a figure of a kind from files in a temporary folder; figures are closed afterwards."""
+
+    def drawn(kind, methods=("bce", "edge"), **options):
+        files = sources(tmp_path, FIGURES[kind]["needs"], methods)
+        return registry.load("reporting.figures", kind).draw(figure_settings(kind, **options), files)
+
+    yield drawn
+    plt.close("all")
+
+
+@pytest.mark.parametrize("kind", FIGURES)
+def test_a_figure_has_the_same_bytes_every_time_and_no_date(kind, draw, tmp_path):
+    for name in ("first", "second"):
+        style.save(draw(kind, methods=("edge",)), tmp_path / name / "f.svg", tmp_path / name / "f.pdf")
+    first, second = ({p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} for name in ("first", "second"))
+    assert first == second
+    assert set(first) == {"f.svg", "f.pdf"}  # nothing temporary is left
+    assert first["f.svg"].startswith(b"<?xml")
+    assert first["f.pdf"].startswith(b"%PDF")
+    assert not re.search(rb"dc:date|20\d\d-\d\d-\d\d", first["f.svg"])
+    assert not re.search(rb"CreationDate|ModDate", first["f.pdf"])
+
+
+def line_colours(figure):
+    labels = [(line.get_label(), line.get_color()) for line in figure.axes[0].get_lines()]
+    return {label.split(",")[0]: colour for label, colour in labels if "," in label}
+
+
+def test_a_method_has_one_colour_in_every_figure(draw):
+    together = line_colours(draw("roc_curves"))
+    alone = line_colours(draw("roc_curves", methods=("edge",)))
+    assert set(together) == {"BCE", "EDGE_1"}
+    assert len(set(together.values())) == 2
+    assert alone == {"EDGE_1": together["EDGE_1"]}
+
+
+def test_roc_curves_show_the_auroc_and_one_panel_a_set(draw):
+    figure = draw("roc_curves")
+    assert [axis.get_title() for axis in figure.axes] == ["Near & set", "Far_set"]
+    labels = [line.get_label() for line in figure.axes[0].get_lines()]
+    assert sum(bool(re.fullmatch(r"(BCE|EDGE_1), (JointEnergy|MaxLogit) \(\d+\.\d\)", label)) for label in labels) == 3
+
+
+def test_score_histograms_have_a_panel_a_method_and_score_with_every_set(draw):
+    figure = draw("score_histograms")
+    assert [axis.get_title() for axis in figure.axes] == ["BCE", "BCE", "EDGE_1"]
+    assert [len(axis.patches) for axis in figure.axes] == [len(SETS)] * 3
+    assert figure.axes[1].get_xlabel() == "MaxLogit score (higher = more ID)"
+
+
+def test_histograms_lose_no_image(draw):
+    for axis in draw("score_histograms").axes:
+        for patch in axis.patches:
+            heights = np.unique(patch.get_xy()[:, 1])
+            width = np.diff(np.unique(patch.get_xy()[:, 0]))[0]
+            images = heights * width * 30  # whole numbers only if all 30 images are in
+            np.testing.assert_allclose(images, images.round(), atol=1e-6)
+
+
+def test_bins_cover_the_middle_and_the_last_ones_take_the_rest():
+    values = np.concatenate([np.linspace(0, 1, 2000), [-50.0, 70.0]])
+    bins = common_bins([values[:900], values[900:]])
+    assert len(bins) == 41
+    assert -1 < bins[0] < bins[-1] < 2
+    assert np.histogram(clipped(values, bins), bins)[0].sum() == 2002
+
+
+def test_bins_of_equal_values_have_a_width():
+    bins = common_bins([np.full(5, 3.0)])
+    assert (bins[0], bins[-1]) == (3, 4)
+
+
+def test_energy_histograms_name_the_score_and_the_groups(draw):
+    assert draw("energy_histograms").axes[0].get_xlabel() == "JointEnergy"
+    axis = draw("energy_histograms", methods=("bce",), score="maxlogit").axes[0]
+    assert axis.get_xlabel() == "MaxLogit"
+    groups = [text.get_text().split(" (")[0] for text in axis.get_legend().get_texts()]
+    assert groups == ["head ID", "tail ID", "Near & set", "Far_set"]
+
+
+def test_training_curves_have_a_row_a_method_and_a_panel_a_kind(draw):
+    axes = draw("training_curves").axes
+    assert [axis.get_title() for axis in axes[:4]] == ["BCE: loss", "", "", "BCE: learning rate"]
+    assert [axis.get_title() for axis in axes[4:]] == [
+        f"EDGE_1: {kind}" for kind in ("loss", "monitor", "energy", "learning rate")
+    ]
+    assert [line.get_label() for line in axes[0].get_lines()] == ["bce"]  # the total would be the same line
+
+
+def test_tail_images_have_none_of_the_most_frequent_classes():
+    labels = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1], [0, 1, 0], [0, 0, 0]])
+    assert energy_histograms.tail_mask(labels, 1).tolist() == [True, False, False, True, False, True]
+    assert energy_histograms.tail_mask(labels, 3).tolist() == [False] * 5 + [True]
+
+
+def test_of_equally_frequent_classes_the_lower_index_is_head():
+    labels = np.array([[0, 1, 0], [0, 0, 1], [1, 0, 0]], dtype=np.uint8)
+    assert energy_histograms.tail_mask(labels, 1).tolist() == [True, True, False]
+    assert energy_histograms.tail_mask(labels, 2).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("head", [0, 1, 3, 5, 7, 19])
+def test_the_tail_is_that_of_the_published_analysis(head):
+    labels = (np.random.default_rng(head).uniform(size=(60, 20)) < 0.1).astype(np.uint8)  # many classes tie
+    positives = {c: sum(int(row[c]) for row in labels) for c in range(20)}
+    top = sorted(positives, key=lambda c: (-positives[c], c))[:head]
+    expected = [not any(row[c] for c in top) for row in labels]
+    assert energy_histograms.tail_mask(labels, head).tolist() == expected
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_an_empty_head_or_tail_is_refused(label, tmp_path):
+    images = Features(np.ones((4, 1)), np.full((4, 3), label, dtype=np.uint8), tuple("abcd"))
+    write_scores(tmp_path / "s.h5", {"joint_energy": np.arange(4.0)}, images, {"kind": SCORES})
+    source = Source(str(tmp_path / "s.h5"), "bce", "BCE", "id", "mosaics", "ID test")
+    with pytest.raises(ReproError, match="Head or tail ID is empty"):
+        energy_histograms.draw(figure_settings("energy_histograms"), [source])
+    plt.close("all")
+
+
+@pytest.mark.parametrize(("rows", "columns", "width"), [(1, 1, 3.3), (4, 1, 3.3), (1, 2, 6.9), (2, 3, 6.9)])
+def test_one_panel_is_a_column_wide_and_several_a_page(rows, columns, width):
+    figure, axes = style.panels(rows, columns)
+    assert figure.get_size_inches()[0] == pytest.approx(width)
+    assert [len(row) for row in axes] == [columns] * rows
+    plt.close(figure)
+
+
+def test_neighbouring_methods_differ_in_colour_and_dashes():
+    order = [str(i) for i in range(12)]
+    looks = {(style.colour_of(name, order), style.line_of(name, order)) for name in order}
+    assert len(looks) == 12

@@ -1,0 +1,730 @@
+"""Claims about config and papers: what they are refused for, how recipes come about, what each step is told."""
+
+import copy
+import itertools
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from methods import registry
+from methods.data.catalog import load_catalog
+from methods.errors import ReproError
+from methods.provenance import canonical_json
+from methods.settings import outputs, steps
+from methods.settings.checks import TARGETS
+from methods.settings.load import load_config, load_study
+from methods.settings.papers import resolve_recipe
+from methods.settings.parts import complete_part, part_problems
+from methods.settings.schema import load_schema, load_yaml, nearest
+from methods.settings.study import Run
+from methods.training.switches import SWITCHES, resolve_switches, switch_problems
+
+ROOT = Path(__file__).resolve().parents[1]
+CATALOG = load_catalog()
+DROP = object()
+PACKAGES = ("objectives", "networks", "scores", "data.readers", "reporting.figures")
+PARTS = [(package, name) for package in PACKAGES for name in registry.records(package)]
+
+SHARED = {
+    "normalisation": {"mean": [0.3, 0.3, 0.3], "std": [0.4, 0.4, 0.4]},
+    "network": {"name": "cifar_resnet", "blocks": [1], "widths": [4]},
+}
+TRAINING = {
+    "optimiser": {"name": "sgd", "learning_rate": 0.1},
+    "schedule": {"name": "cosine"},
+    "epochs": 2,
+    "batch": 64,
+}
+PAPER = {
+    "name": "study",
+    "title": "Label of the paper",
+    "benchmarks": {
+        "digits": {
+            "title": "Label of digits",
+            "task": "single_label",
+            "in_distribution": {"dataset": "digits"},
+            "render": {"size": 8, "resize": "native"},
+            "ood": {"digits_held_out": {"groups": ["near"]}, "uniform_noise": {"groups": ["far", "all_sets"]}},
+            **SHARED,
+        },
+        "mosaics": {
+            "title": "Label of mosaics",
+            "task": "multi_label",
+            "in_distribution": {"dataset": "digit_mosaics"},
+            "outlier_exposure": {"dataset": "photo_mosaics"},
+            "render": {"size": 16, "resize": "native"},
+            "ood": {"held_out_mosaics": {"groups": ["near"]}, "scrambled_mosaics": {"groups": ["far"]}},
+            **SHARED,
+        },
+    },
+    "recipes": {
+        "plain": {"label": "Label of plain", "objective": {"name": "cross_entropy"}, "head": {"kind": "linear"}}
+        | TRAINING,
+        "adapt": {"label": "Label of ADAPT", "objective": {"name": "adapt", "top_k": 2}, "projector": {}} | TRAINING,
+        "bce": {"label": "Label of BCE", "objective": {"name": "bce"}, "head": {"kind": "two_layer"}} | TRAINING,
+        "edge": {
+            "extends": "bce",
+            "label": "Label of EDGE",
+            "objective": {"name": "edge", "top_k": 16},
+            "outlier_batch": 32,
+        },
+    },
+    "scores": {
+        "msp": {"score": "msp", "label": "Label of MSP"},
+        "knn10": {"score": "knn", "k": 10},
+        "joint_energy": {"score": "joint_energy"},
+    },
+    "evaluate": {
+        "digits": {"plain": ["msp", "knn10"], "adapt": ["knn10"]},
+        "mosaics": {"bce": ["joint_energy"], "edge": ["joint_energy"]},
+    },
+    "tables": {"main": {"kind": "main", "benchmark": "digits", "caption": "Label of the table", "groups": ["near"]}},
+    "figures": {
+        "curves": {"kind": "training_curves", "benchmark": "digits", "caption": "Label of the curves"},
+        "energies": {"kind": "energy_histograms", "benchmark": "mosaics", "caption": "Label of the energies"},
+    },
+}
+
+
+@pytest.fixture(autouse=True)
+def known_catalog(monkeypatch):
+    """The real catalog, checked once instead of once a study."""
+    monkeypatch.setattr("methods.settings.load.load_catalog", lambda: copy.deepcopy(CATALOG))
+
+
+def changed(document, changes):
+    """A copy with values set at (or dropped from) dotted places."""
+    document = json.loads(json.dumps(document))
+    for place, value in changes.items():
+        *parents, last = place.split(".")
+        inner = document
+        for key in parents:
+            inner = inner.setdefault(key, {})
+        if value is DROP:
+            del inner[last]
+        else:
+            inner[last] = copy.deepcopy(value)
+    return document
+
+
+def paper_file(folder, document, name="study"):
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    return str(path)
+
+
+def study_of(folder, changes=None, config=None):
+    paper = paper_file(folder, changed(PAPER, changes or {}))
+    return load_study(changed({"papers": [paper], "seeds": [0, 1]}, config or {}))
+
+
+def refusal(folder, changes=None, config=None):
+    with pytest.raises(ReproError) as found:
+        study_of(folder, changes, config)
+    return str(found.value)
+
+
+def everything(study):
+    """Settings of every step of every run."""
+    functions = (steps.train_settings, steps.extract_settings, steps.score_settings, steps.evaluate_settings)
+    runs = [run for benchmark in study.evaluate for run in study.runs(benchmark)]
+    return {run: [canonical_json(function(study, run)) for function in functions] for run in runs}
+
+
+def test_the_paper_of_these_tests_is_valid(tmp_path):
+    assert len(everything(study_of(tmp_path))) == 8
+
+
+def test_the_shipped_config_and_every_shipped_paper_are_valid():
+    assert load_study(load_yaml(ROOT / "config.yaml")).papers
+    for path in (ROOT / "papers").glob("*.yaml"):
+        assert load_study({"papers": [path.stem]}).papers
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"seed": [0]}, "config has the unknown key 'seed': did you mean 'seeds'?"),
+        ({"hardware.devices": "cpu"}, "config.hardware has the unknown key 'devices': did you mean 'device'?"),
+        ({"hardware.device": "gpu"}, "config.hardware.device is 'gpu': did you mean 'cpu'?"),
+        ({"hardware.checkpoint_seconds": float("nan")}, "config.hardware.checkpoint_seconds is nan, expected a number"),
+        ({"precision": "fp64"}, "config.precision is 'fp64': did you mean 'fp16'?"),
+        ({"protocols": ["release"]}, "config.protocols.0 is 'release': did you mean 'released'?"),
+        ({"protocols": ["corrected", "corrected"]}, "config.protocols names a protocol twice"),
+        ({"seeds": ["a"]}, "config.seeds.0 is 'a', expected a whole number"),
+        ({"seeds": [0, 1.5]}, "config.seeds.1 is 1.5, expected a whole number"),
+        ({"seeds": [1.0]}, "config.seeds.0 is 1.0, expected a whole number"),
+        ({"seeds": [True]}, "config.seeds.0 is True, expected a whole number"),
+        ({"seeds": [-1]}, "config.seeds.0: -1 is less than the minimum of 0"),
+        ({"seeds": 3}, "config.seeds is 3, expected a list"),
+        ({"seeds": []}, "config.seeds: [] should be non-empty"),
+        ({"seeds": [2, 0, 2]}, "config.seeds is [2, 0, 2]: a seed given twice"),
+        ({"papers": ["demos"]}, "There is no paper 'demos' in papers/: did you mean 'demo'?"),
+        ({"papers": ["nowhere/none.yaml"]}, "nowhere/none.yaml does not exist"),
+        ({"datasets.unavailable": ["uniform_nose"]}, "names 'uniform_nose': did you mean 'uniform_noise'?"),
+        ({"datasets.unavailable": ["digits"]}, "benchmarks.digits needs its ID set, which config.datasets.unavailable"),
+        ({"datasets.unavailable": ["photo_mosaics"]}, "recipes.edge trains with outliers that config.datasets.unavail"),
+        (
+            {"protocols": ["released"]},
+            "config.protocols: Cross-entropy has no protocol 'released' yet, only ['corrected']",
+        ),
+    ],
+)
+def test_a_config_that_does_not_fit_is_refused(tmp_path, config, message):
+    assert message in refusal(tmp_path, config=config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"benchmark": {}}, "papers/study.yaml has the unknown key 'benchmark': did you mean 'benchmarks'?"),
+        ({"recipes.plain.epoch": 3}, "study.yaml.recipes.plain has the unknown key 'epoch': did you mean 'epochs'?"),
+        ({"recipes.plain.epochs": 2.0}, "study.yaml.recipes.plain.epochs is 2.0, expected a whole number"),
+        ({"recipes.plain.epochs": DROP}, "study.yaml.recipes.plain lacks the key 'epochs'"),
+        ({"recipes.plain.schedule.name": "cosin"}, "recipes.plain.schedule.name is 'cosin': did you mean 'cosine'?"),
+        ({"recipes.plain.optimiser.learning_rate": "1e-3"}, "learning_rate is '1e-3', expected a number"),
+        ({"recipes.plain.optimiser.learning_rate": float("inf")}, "learning_rate is inf, expected a number"),
+        ({"recipes.Plain": {}}, "papers/study.yaml.recipes: 'Plain' does not match"),
+        ({"recipes.plain.objective.name": "cros_entropy"}, "is 'cros_entropy': did you mean 'cross_entropy'?"),
+        ({"recipes.plain.objective": {}}, "recipes.plain.objective.name is None: known: adapt, "),
+        (
+            {"recipes.adapt.objective.topk": 3},
+            "recipes.adapt.objective has the unknown key 'topk': did you mean 'top_k'?",
+        ),
+        ({"recipes.adapt.objective.top_k": 0}, "recipes.adapt.objective.top_k: 0 is less than the minimum of 1"),
+        ({"recipes.adapt.projector": DROP}, "recipes.adapt lacks a projector, which ADAPT trains"),
+        ({"recipes.bce.head": DROP}, "recipes.bce lacks a head, which BCE trains"),
+        ({"recipes.edge.outlier_batch": DROP}, "recipes.edge lacks the key 'outlier_batch'"),
+        ({"recipes.edge.extends": "bcee"}, "study.yaml.recipes.edge needs the recipe 'bcee', which papers/study.yaml"),
+        ({"recipes.edge.extends": "bcee"}, "did you mean 'bce'?"),
+        (
+            {"recipes.adapt.selection": {"rule": "best_validation"}},
+            "recipes.adapt.selection.rule is best_validation, which needs a classifier head",
+        ),
+        (
+            {"recipes.plain.switches": {"lr_time": "after_step"}},
+            "recipes.plain.switches has the unknown switch 'lr_time': did you mean 'lr_timing'?",
+        ),
+        (
+            {"recipes.plain.switches": {"lr_timing": "never"}},
+            "recipes.plain.switches.lr_timing is 'never', expected one of ['after_step', 'before_step']",
+        ),
+        ({"recipes.plain.switches": {"bn_mode": "mixed"}}, "recipes.plain.switches has the unknown switch 'bn_mode'"),
+        ({"recipes.plain.on": {"digit": {"epochs": 3}}}, "recipes.plain.on names 'digit': did you mean 'digits'?"),
+        ({"recipes.plain.on": {"digits": {"epoch": 3}}}, "study.yaml.recipes.plain has the unknown key 'epoch'"),
+        ({"scores.knn10.score": "knnn"}, "scores.knn10.score is 'knnn': did you mean 'knn'?"),
+        ({"scores.knn10.K": 5}, "scores.knn10 has the unknown key 'K': known: k, label, score"),
+        ({"scores.knn10.k": DROP}, "scores.knn10 lacks the key 'k'"),
+        ({"evaluate.digit": {"plain": ["msp"]}}, "evaluate names 'digit': did you mean 'digits'?"),
+        ({"evaluate.digits.plane": ["msp"]}, "evaluate.digits names 'plane': did you mean 'plain'?"),
+        ({"evaluate.digits.plain": ["mps"]}, "evaluate.digits.plain names 'mps': did you mean 'msp'?"),
+        (
+            {"evaluate.digits.adapt": ["msp"]},
+            "evaluate.digits.adapt: the score 'msp' needs logits, the recipe 'adapt' has no classifier head",
+        ),
+        (
+            {"evaluate.mosaics.bce": ["msp"]},
+            "evaluate.mosaics.bce: the score 'msp' is for single_label, the benchmark is multi_label",
+        ),
+        (
+            {"evaluate.mosaics.adapt": ["joint_energy"]},
+            "recipes.adapt cannot run on mosaics: ADAPT is for single_label",
+        ),
+        (
+            {"benchmarks.mosaics.outlier_exposure": DROP},
+            "recipes.edge trains with outliers, which the benchmark mosaics does not name (outlier_exposure)",
+        ),
+        (
+            {"benchmarks.mosaics.outlier_exposure": {"dataset": "scrambled_mosaics", "split": "test"}},
+            "benchmarks.mosaics: scrambled_mosaics/test is outlier exposure and OOD test set at once",
+        ),
+        ({"benchmarks.digits.ood.digits": {}}, "benchmarks.digits.ood holds the ID set 'digits' itself"),
+        (
+            {"benchmarks.digits.ood.uniform_nois": {}},
+            "benchmarks.digits.ood names 'uniform_nois': did you mean 'uniform",
+        ),
+        (
+            {"benchmarks.digits.ood.uniform_noise": {"split": "tests"}},
+            "benchmarks.digits.ood: split of uniform_noise names 'tests': did you mean 'test'?",
+        ),
+        (
+            {"benchmarks.digits.in_distribution.train": "training"},
+            "benchmarks.digits.in_distribution: split of digits names 'training': did you mean 'train'?",
+        ),
+        (
+            {"benchmarks.digits.in_distribution.dataset": "digit"},
+            "benchmarks.digits.in_distribution names 'digit': did you mean 'digits'?",
+        ),
+        (
+            {"benchmarks.digits.task": "multi_label"},
+            "benchmarks.digits.task is multi_label, its ID set has single_label",
+        ),
+        (
+            {"benchmarks.digits.network.name": "cifar_resnt"},
+            "network.name is 'cifar_resnt': did you mean 'cifar_resnet'",
+        ),
+        (
+            {"benchmarks.digits.network.block": [1]},
+            "digits.network has the unknown key 'block': did you mean 'blocks'?",
+        ),
+        ({"benchmarks.digits.render.resize": "crop"}, "benchmarks.digits.render.resize is 'crop': "),
+        ({"tables.main.benchmark": "digit"}, "study.yaml.tables.main.benchmark names 'digit': did you mean 'digits'?"),
+        ({"tables.main.groups": ["nea"]}, "study.yaml.tables.main.groups names 'nea': did you mean 'near'?"),
+        ({"tables.main.methods": ["edge"]}, "study.yaml.tables.main.methods names 'edge': known: adapt, plain"),
+        ({"tables.main.scores": ["knn"]}, "study.yaml.tables.main.scores names 'knn': did you mean 'knn10'?"),
+        ({"tables.main.metrics": ["auroc", "fpr"]}, "study.yaml.tables.main.metrics.1 is 'fpr': did you mean 'fpr95'?"),
+        ({"figures.curves.kind": "training_curve"}, "curves.kind is 'training_curve': did you mean 'training_curves'?"),
+        ({"figures.curves.sets": ["digit_held_out"]}, "curves.sets names 'digit_held_out': did you mean 'digits_held"),
+        ({"figures.curves.seed": 7}, "study.yaml.figures.curves.seed is 7, config.seeds has [0, 1]"),
+        ({"figures.curves.points": 10}, "study.yaml.figures.curves has the unknown key 'points'"),
+        ({"figures.energies.head_classes": 7}, "figures.energies.head_classes is 7, the ID set has 7 classes"),
+        ({"figures.energies.head_classes": 0}, "figures.energies.head_classes: 0 is less than the minimum of 1"),
+        ({"figures.energies.score": "joint_enrgy"}, "energies.score names 'joint_enrgy': did you mean 'joint_energy'?"),
+        ({"name": "Study"}, "papers/study.yaml.name: 'Study' does not match"),
+        ({"name": "tables"}, "papers/tables.yaml: the name 'tables' is a target of the workflow"),
+        ({"name": "train"}, "papers/train.yaml: the name 'train' is a target of the workflow"),
+    ],
+)
+def test_a_paper_that_does_not_fit_is_refused(tmp_path, changes, message):
+    assert message in refusal(tmp_path, changes)
+
+
+def test_every_problem_is_listed(tmp_path):
+    found = refusal(tmp_path, {"evaluate.digits.plain": ["mps"], "tables.main.groups": ["nea"]}, {"seeds": [3, 3]})
+    assert len(found.splitlines()) == 3
+
+
+def test_every_missing_key_is_named(tmp_path):
+    found = refusal(tmp_path, {"name": DROP, "title": DROP})
+    assert found.splitlines() == [f"papers/study.yaml lacks the key '{key}'" for key in ("name", "title")]
+
+
+def test_rules_and_named_targets_cannot_be_papers():
+    files = [ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")]
+    rules = {name for path in files for name in re.findall(r"^rule (\w+):", path.read_text(), re.MULTILINE)}
+    assert rules <= TARGETS
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: study\ntitle: a\ntitle: b\n", "the key 'title' is defined twice .* line 1"),
+        ("recipes:\n  a: {epochs: 3, batch: 2, epochs: 4}\n", "the key 'epochs' is defined twice .* line 2"),
+        ("name: [study\n", "no valid YAML: .* line 2"),
+        ("name: {{study}}\n", "'study': None} cannot be a key"),
+        ("- name\n", "is \\['name'\\], expected a mapping"),
+        ("", "is None, expected a mapping"),
+    ],
+    ids=["key twice", "key twice inside", "open bracket", "mapping as key", "list", "empty"],
+)
+def test_a_paper_that_is_no_mapping_of_single_keys_is_refused(tmp_path, text, message):
+    (tmp_path / "study.yaml").write_text(text)
+    with pytest.raises(ReproError, match=f"study\\.yaml.*{message}"):
+        load_study({"papers": [str(tmp_path / "study.yaml")]})
+
+
+def test_yaml_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "study.yaml").write_bytes(b"name: \xff\n")
+    with pytest.raises(ReproError, match=r"study\.yaml is no valid YAML: 'utf-8' codec"):
+        load_yaml(tmp_path / "study.yaml")
+
+
+def test_yaml_takes_only_true_and_false_as_boolean(tmp_path):
+    (tmp_path / "a.yaml").write_text("{on: yes, off: no, a: true, b: False}")
+    assert load_yaml(tmp_path / "a.yaml") == {"on": "yes", "off": "no", "a": True, "b": False}
+
+
+def test_a_merged_mapping_may_change_a_value(tmp_path):
+    (tmp_path / "a.yaml").write_text("base: &base {x: 1, y: 2}\nother: {<<: *base, y: 3}\n")
+    assert load_yaml(tmp_path / "a.yaml")["other"] == {"x": 1, "y": 3}
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "hint"),
+    [
+        ("edeg", ["edge", "adapt"], "did you mean 'edge'?"),
+        ("zzz", ["edge", "adapt"], "known: adapt, edge"),
+        ("zzz", [], "known: none"),
+    ],
+)
+def test_the_nearest_known_name_is_offered(name, known, hint):
+    assert nearest(name, known) == hint
+
+
+OTHER = {"name": "other", "title": "Other"}
+
+
+def two_papers(folder, first, second):
+    files = [paper_file(folder, first, "first"), paper_file(folder, second, "second")]
+    return load_study({"papers": files})
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("recipes", "The recipe plain is defined by study and by other: .* take it over with `use:`"),
+        ("benchmarks", "The benchmark digits is defined by study and by other"),
+    ],
+)
+def test_two_papers_cannot_define_one_name(tmp_path, kind, message):
+    name = {"recipes": "plain", "benchmarks": "digits"}[kind]
+    with pytest.raises(ReproError, match=message):
+        two_papers(tmp_path, PAPER, {**OTHER, kind: {name: PAPER[kind][name]}})
+
+
+def test_two_papers_cannot_define_one_score_instance_differently(tmp_path):
+    with pytest.raises(ReproError, match="The score instance 'knn10' of other is defined otherwise by another paper"):
+        two_papers(tmp_path, PAPER, {**OTHER, "scores": {"knn10": {"score": "knn", "k": 11}}})
+
+
+def test_two_papers_cannot_have_one_name(tmp_path):
+    with pytest.raises(ReproError, match=r"config\.papers lists two papers of the name 'study'"):
+        two_papers(tmp_path, PAPER, {"name": "study", "title": "Again"})
+
+
+def user_of(folder, recipe=None, benchmark="digits"):
+    """A paper that takes over the recipe `plain` and evaluates it."""
+    use = {"use": str(folder / "first.yaml"), **(recipe or {})}
+    return {**OTHER, "recipes": {"plain": use}, "evaluate": {benchmark: {"plain": ["knn10"]}}}
+
+
+def test_use_takes_a_recipe_from_another_paper(tmp_path):
+    paper = {**user_of(tmp_path, {"epochs": 9}, "again"), "benchmarks": {"again": PAPER["benchmarks"]["digits"]}}
+    recipes = two_papers(tmp_path, PAPER, paper).recipes
+    assert recipes["plain", "again"] == {**recipes["plain", "digits"], "epochs": 9}
+
+
+def test_papers_find_each_other_by_name_in_their_folder(tmp_path, monkeypatch):
+    (tmp_path / "papers").mkdir()
+    paper_file(tmp_path / "papers", PAPER, "study")
+    paper_file(tmp_path / "papers", {**user_of(tmp_path), "recipes": {"plain": {"use": "study"}}}, "other")
+    monkeypatch.setattr("methods.settings.papers.ROOT", tmp_path)
+    study = load_study({"papers": ["study", "other"]})
+    assert list(study.papers) == ["study", "other"]
+    assert study.recipes["plain", "digits"]["label"] == "Label of plain"
+
+
+def test_scores_of_two_papers_join_on_one_run(tmp_path):
+    study = two_papers(tmp_path, changed(PAPER, {"evaluate.digits.plain": ["msp"]}), user_of(tmp_path))
+    assert study.evaluate["digits"]["plain"] == ["msp", "knn10"]
+
+
+def test_two_papers_cannot_train_one_recipe_differently_on_one_benchmark(tmp_path):
+    with pytest.raises(ReproError, match="The recipe plain stands on digits with different values in two papers"):
+        two_papers(tmp_path, PAPER, user_of(tmp_path, {"epochs": 9}))
+
+
+def test_a_recipe_of_another_paper_is_no_use_without_use(tmp_path):
+    benchmarks = {"again": PAPER["benchmarks"]["digits"]}
+    paper = {**OTHER, "benchmarks": benchmarks, "evaluate": {"again": {"plain": ["knn10"]}}}
+    with pytest.raises(ReproError, match="names the recipe 'plain' of study: take it over with `use: study`"):
+        two_papers(tmp_path, PAPER, paper)
+
+
+def test_use_of_a_recipe_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ReproError, match=r"other\.yaml\.recipes\.plain needs the recipe 'plain', which papers/study"):
+        two_papers(tmp_path, changed(PAPER, {"recipes.plain": DROP, "evaluate.digits.plain": DROP}), user_of(tmp_path))
+
+
+def test_papers_that_use_each_other_are_refused(tmp_path):
+    first = {"name": "study", "title": "First", "recipes": {"plain": {"use": str(tmp_path / "second.yaml")}}}
+    with pytest.raises(ReproError, match=r"rests on itself: other\.plain -> study\.plain -> other\.plain"):
+        two_papers(tmp_path, {**PAPER, **first, "evaluate": {}, "tables": {}, "figures": {}}, user_of(tmp_path))
+
+
+@pytest.mark.parametrize("circle", [["a", "a"], ["a", "b", "a"], ["a", "b", "c", "a"]])
+def test_recipes_that_extend_each_other_are_refused(circle):
+    recipes = {name: {"extends": base} for name, base in itertools.pairwise(circle)}
+    trail = " -> ".join(f"p.{name}" for name in circle)
+    with pytest.raises(ReproError, match=rf"papers/p\.yaml\.recipes\.a rests on itself: {trail}$"):
+        resolve_recipe({"name": "p", "recipes": recipes}, "a")
+
+
+def resolved(base, change):
+    return resolve_recipe({"name": "p", "recipes": {"base": base, "new": {"extends": "base", **change}}}, "new")
+
+
+def test_extends_merges_mapping_by_mapping():
+    base = {"epochs": 5, "optimiser": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.8}}
+    found = resolved(base, {"optimiser": {"learning_rate": 0.2}, "batch": 3})
+    assert found == {"epochs": 5, "batch": 3, "optimiser": {"name": "sgd", "learning_rate": 0.2, "momentum": 0.8}}
+
+
+def test_the_same_objective_name_keeps_the_other_parameters():
+    base = {"objective": {"name": "adapt", "top_k": 2, "beta": 0.0}}
+    assert resolved(base, {"objective": {"name": "adapt", "top_k": 3}})["objective"] == {
+        **base["objective"],
+        "top_k": 3,
+    }
+
+
+def test_another_objective_name_replaces_the_mapping_whole():
+    base = {"objective": {"name": "adapt", "top_k": 2}}
+    assert resolved(base, {"objective": {"name": "bce"}})["objective"] == {"name": "bce"}
+
+
+def test_another_head_kind_replaces_the_mapping_whole():
+    assert resolved({"head": {"kind": "two_layer", "hidden": 7}}, {"head": {"kind": "linear"}})["head"] == {
+        "kind": "linear"
+    }
+
+
+def test_extending_leaves_the_base_as_it_was():
+    base = {"optimiser": {"name": "sgd", "learning_rate": 0.1}}
+    resolved(base, {"optimiser": {"learning_rate": 0.2}})
+    assert base == {"optimiser": {"name": "sgd", "learning_rate": 0.1}}
+
+
+def test_on_changes_values_on_one_benchmark_only(tmp_path):
+    twin = {"benchmarks.twin": PAPER["benchmarks"]["digits"], "evaluate.twin": {"plain": ["msp"]}}
+    values = {"recipes.plain.on": {"twin": {"epochs": 9, "optimiser": {"learning_rate": 0.5}}}}
+    path = Path(paper_file(tmp_path, changed(PAPER, twin | values)))
+    path.write_text(path.read_text().replace("'on':", "on:"))
+    recipes = load_study({"papers": [str(path)]}).recipes
+    assert (recipes["plain", "digits"]["epochs"], recipes["plain", "twin"]["epochs"]) == (2, 9)
+    assert recipes["plain", "twin"]["optimiser"] == {**recipes["plain", "digits"]["optimiser"], "learning_rate": 0.5}
+
+
+def test_a_config_of_nothing_gets_every_default():
+    config = load_config({})
+    assert config["papers"] == ["demo"]
+    assert config["protocols"] == ["corrected"]
+    assert config["data"] == {"folder": "data"}
+    assert config["datasets"] == {"unavailable": []}
+    assert set(config["hardware"]) == set(load_schema("config")["properties"]["hardware"]["properties"])
+
+
+def test_defaults_are_filled_into_recipes_networks_and_scores(tmp_path):
+    study = study_of(
+        tmp_path, {"recipes.plain.augmentation": {"random_crop": {}}, "benchmarks.digits.network.widths": DROP}
+    )
+    recipe = study.recipes["plain", "digits"]
+    assert recipe["optimiser"] == {
+        "name": "sgd",
+        "learning_rate": 0.1,
+        "momentum": 0.9,
+        "nesterov": True,
+        "weight_decay": 0.0,
+    }
+    assert recipe["selection"] == {"rule": "last"}
+    assert recipe["augmentation"] == {"random_crop": {"padding": 4}}
+    assert study.recipes["adapt", "digits"]["projector"] == {"hidden": 512, "dimension": 128}
+    assert study.recipes["adapt", "digits"]["objective"]["prototype_momentum"] == 0.999
+    assert study.benchmarks["digits"]["network"]["widths"] == [64, 128, 256, 512]
+    assert study.benchmarks["digits"]["in_distribution"]["validation"] == "validation"
+
+
+def test_filling_in_defaults_leaves_the_schema_as_it_was():
+    load_config({})["datasets"]["unavailable"].append("digits")
+    assert load_config({})["datasets"]["unavailable"] == []
+
+
+def described(schema, place):
+    """(place, description) of every key of a schema, however deep."""
+    for key, part in schema.get("properties", {}).items():
+        yield f"{place}.{key}", part.get("description")
+        yield from described(part, f"{place}.{key}")
+    for key in ("additionalProperties", "items"):
+        if isinstance(schema.get(key), dict):
+            yield f"{place}.{key}", schema[key].get("description")
+            yield from described(schema[key], f"{place}.{key}")
+
+
+@pytest.mark.parametrize("name", ["config", "datasets", "paper"])
+def test_every_key_of_a_schema_has_a_description(name):
+    schema = load_schema(name)
+    Draft202012Validator.check_schema(schema)
+    places = dict(described(schema, name))
+    assert len(places) > 10
+    assert [place for place, text in places.items() if not text] == []
+
+
+@pytest.mark.parametrize(("package", "name"), PARTS)
+def test_every_parameter_of_a_part_has_a_description_and_a_valid_default(package, name):
+    record = registry.records(package)[name]
+    assert record["title"]
+    for parameter in record["parameters"].values():
+        assert parameter["description"]
+        if "default" in parameter:
+            Draft202012Validator(parameter).validate(parameter["default"])
+
+
+@pytest.mark.parametrize(("package", "name"), PARTS)
+def test_a_part_refuses_a_parameter_it_does_not_have(package, name):
+    found = part_problems(package, "part", {"part": name, "no_such_thing": 1}, "here")
+    assert any(problem.startswith("here has the unknown key 'no_such_thing'") for problem in found)
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_every_switch_has_a_description_and_valid_protocols(name):
+    switch = SWITCHES[name]
+    assert switch["description"]
+    assert {switch["released"], switch["corrected"]} <= set(switch["values"])
+
+
+def test_a_switch_set_by_hand_wins_over_the_protocol():
+    record = registry.records("objectives")["edge"]
+    assert resolve_switches(record, "released", {})["oe_iteration"] == "zip_truncate"
+    assert resolve_switches(record, "corrected", {})["oe_iteration"] == "cycle_oe"
+    assert resolve_switches(record, "corrected", {"oe_iteration": "zip_truncate"})["oe_iteration"] == "zip_truncate"
+    assert switch_problems(record, {"oe_iteration": "zip_truncate"}, "here") == []
+
+
+def test_switches_of_outliers_do_not_reach_objectives_without_them():
+    names = {
+        name: set(resolve_switches(registry.records("objectives")[name], "corrected", {})) for name in ("bce", "edge")
+    }
+    assert names["edge"] - names["bce"] == {"bn_mode", "oe_iteration", "schedule_steps"}
+    assert names["bce"] <= names["edge"]
+
+
+def test_an_unavailable_set_leaves_the_ood_sets_and_stays_in_its_group(tmp_path):
+    study = study_of(tmp_path, config={"datasets.unavailable": ["uniform_noise"]})
+    told = steps.evaluate_settings(study, study.runs("digits")[0])
+    assert list(study.ood_sets("digits")) == told["sets"] == ["digits_held_out"]
+    assert told["groups"] == {"near": ["digits_held_out"], "far": ["uniform_noise"], "all_sets": ["uniform_noise"]}
+    table = outputs.table_settings(study, study.papers["study"]["tables"]["main"])
+    assert {part["name"]: part["available"] for part in table["sets"]} == {
+        "digits_held_out": True,
+        "uniform_noise": False,
+    }
+
+
+def test_runs_stand_in_paper_order_and_seeds_inside(tmp_path):
+    study = study_of(tmp_path)
+    assert [(run.method, run.seed) for run in study.runs("digits")] == [
+        ("plain", 0),
+        ("plain", 1),
+        ("adapt", 0),
+        ("adapt", 1),
+    ]
+    assert study.runs("digits", ["adapt"])[0] == Run("digits", "adapt", "corrected", 0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"title": "Other"},
+        {"recipes.plain.label": "Other"},
+        {"scores.msp.label": "Other"},
+        {"scores.msp.label": DROP},
+        {"benchmarks.digits.title": "Other"},
+        {"tables.main.caption": "Other"},
+        {"figures.curves": DROP},
+    ],
+    ids=str,
+)
+def test_a_label_or_caption_changes_no_step(tmp_path, change):
+    assert everything(study_of(tmp_path, change)) == everything(study_of(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"hardware": {"device": "cpu", "deterministic": False, "extraction_batch": 7, "checkpoint_seconds": 1}},
+        {"data.folder": "elsewhere"},
+        {"results.folder": "elsewhere"},
+    ],
+    ids=str,
+)
+def test_hardware_and_folders_change_no_step(tmp_path, config):
+    assert everything(study_of(tmp_path, config=config)) == everything(study_of(tmp_path))
+
+
+def test_no_step_is_told_a_label_or_caption(tmp_path):
+    told = [text for texts in everything(study_of(tmp_path)).values() for text in texts]
+    assert all("Label of" not in text for text in told)
+
+
+@pytest.mark.parametrize(
+    ("change", "methods"),
+    [
+        ({"recipes.plain.epochs": 3}, {"plain"}),
+        ({"recipes.adapt.objective.beta": 0.0}, {"adapt"}),
+        ({"recipes.bce.optimiser.learning_rate": 0.2}, {"bce", "edge"}),
+        ({"recipes.edge.switches": {"bn_mode": "mixed"}}, {"edge"}),
+        ({"evaluate.digits.plain": ["msp"]}, {"plain"}),
+        ({"scores.knn10.k": 11}, {"plain", "adapt"}),
+        ({"benchmarks.mosaics.normalisation.mean": [0.1, 0.1, 0.1]}, {"bce", "edge"}),
+    ],
+    ids=str,
+)
+def test_a_changed_value_changes_the_runs_it_concerns_and_no_other(tmp_path, change, methods):
+    before, after = everything(study_of(tmp_path)), everything(study_of(tmp_path, change))
+    assert {run.method for run in before if before[run] != after[run]} == methods
+
+
+def test_the_order_of_keys_changes_no_step(tmp_path):
+    turned = {key: dict(reversed(value.items())) if isinstance(value, dict) else value for key, value in PAPER.items()}
+    path = paper_file(tmp_path, turned)
+    assert everything(load_study({"papers": [path], "seeds": [0, 1]})) == everything(study_of(tmp_path))
+
+
+def test_a_new_method_score_or_ood_set_changes_no_training(tmp_path):
+    new = {
+        "recipes.more": {"extends": "plain", "label": "More"},
+        "evaluate.digits.more": ["msp"],
+        "evaluate.digits.adapt": ["knn10", "maha"],
+        "scores.maha": {"score": "mahalanobis_total"},
+        "benchmarks.digits.ood.photo_patches": {},
+    }
+    before, after = everything(study_of(tmp_path)), everything(study_of(tmp_path, new))
+    assert all(after[run][0] == told[0] for run, told in before.items())
+
+
+def test_training_reads_only_the_sets_its_recipe_needs(tmp_path):
+    study = study_of(
+        tmp_path, {"recipes.bce.selection": {"rule": "best_validation"}, "recipes.edge.selection": {"rule": "last"}}
+    )
+    sets = {run.method: steps.train_sets(study, run) for name in study.evaluate for run in study.runs(name)}
+    assert sets["plain"] == {"train": ("digits", "train")}
+    assert set(sets["bce"]) == {"train", "validation"}
+    assert sets["edge"] == {"train": ("digit_mosaics", "train"), "outliers": ("photo_mosaics", "train")}
+
+
+def test_a_table_keeps_the_labels_in_paper_order(tmp_path):
+    study = study_of(tmp_path)
+    told = outputs.table_settings(study, study.papers["study"]["tables"]["main"])
+    assert told["methods"] == [["plain", "Label of plain"], ["adapt", "Label of ADAPT"]]
+    assert told["scores"] == [["msp", "Label of MSP"], ["knn10", "knn10"]]
+    assert told["runs"][0] == ["plain", "corrected", 0]
+
+
+def test_a_figure_has_one_source_for_every_file_it_reads(tmp_path):
+    study = study_of(tmp_path)
+    told = outputs.figure_settings(study, study.papers["study"]["figures"]["energies"])
+    assert (told["head_classes"], told["score"]) == (1, "joint_energy")
+    assert [(part["method"], part["role"], part["dataset"]) for part in told["sources"]] == [
+        (method, role, dataset)
+        for method in ("bce", "edge")
+        for role, dataset in (("id", "digit_mosaics"), ("ood", "held_out_mosaics"), ("ood", "scrambled_mosaics"))
+    ]
+
+
+def test_settings_of_prepared_images_hold_what_identifies_them(tmp_path):
+    told = steps.prepare_settings(study_of(tmp_path), "digits", "test", {"size": 8, "resize": "native"})
+    assert set(told) == {"dataset", "split", "reader", "render", "list", "list_sha256", "content_sha256"}
+
+
+def test_a_study_is_checked_without_torch_or_pandas():
+    code = (
+        "import sys; from methods.settings.load import load_study; from methods.settings import outputs, steps\n"
+        "study = load_study({'papers': ['demo']})\n"
+        "[steps.train_digest(study, run) for name in study.evaluate for run in study.runs(name)]\n"
+        "print({'torch', 'pandas', 'torchvision'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_a_complete_part_has_every_parameter_with_a_default():
+    for package, name in PARTS:
+        parameters = registry.records(package)[name]["parameters"]
+        filled = complete_part(package, "part", {"part": name}, "part")
+        assert set(filled) == {"part", *(key for key, part in parameters.items() if "default" in part)}
