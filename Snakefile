@@ -11,6 +11,8 @@ sys.path.insert(0, workflow.basedir)
 
 
 report: "resources/captions/workflow.rst"
+
+
 configfile: os.path.join(workflow.basedir, "config.yaml")
 
 

@@ -17,8 +17,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-COMPARED = ("*.csv", "*.md", "*.tex", "*.svg", "*.pdf", "*.safetensors", "*.h5", "*.json")
-NOT_COMPARED = {"cost.csv"}  # times differ from run to run
+COMPARED = ("*.csv", "*.md", "*.tex", "*.html", "*.svg", "*.pdf", "*.safetensors", "*.h5", "*.json")
 
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
@@ -79,7 +78,7 @@ def differing(first: Path, second: Path) -> list[str]:
         for folder in (first, second)
         for pattern in COMPARED
         for path in (folder / "results").rglob(pattern)
-        if path.name not in NOT_COMPARED
+        if "cost" not in path.name and path.name != "report.html"  # times differ from run to run
     }
     print(f"{len(names)} files compared byte by byte")
     return sorted(str(n) for n in names if _bytes(first / n) != _bytes(second / n))

@@ -141,7 +141,7 @@ def table_outputs(paper):
     return expand(
         "{table}.{form}",
         table=expand(TABLE, paper=paper, name=names),
-        form=["csv", "md", "tex"],
+        form=["csv", "md", "tex", "html"],
     )
 
 

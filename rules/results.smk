@@ -5,16 +5,14 @@ rule make_table:
     input:
         runs=table_inputs,
     output:
-        csv=report(
-            f"{TABLE}.csv",
+        html=report(
+            f"{TABLE}.html",
             caption="../resources/captions/table.rst",
             category="Tables",
             subcategory="{paper}",
-            labels=lambda wildcards: {
-                "benchmark": benchmark_label(wildcards, "tables"),
-                "table": wildcards.name,
-            },
+            labels=lambda wildcards: {"benchmark": benchmark_label(wildcards, "tables"), "table": wildcards.name},
         ),
+        csv=f"{TABLE}.csv",
         md=f"{TABLE}.md",
         tex=f"{TABLE}.tex",
         provenance=f"{TABLE}.csv.provenance.json",

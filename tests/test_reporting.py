@@ -21,7 +21,7 @@ from methods.reporting import style
 from methods.reporting.csv import csv_text, read_csv
 from methods.reporting.figures import energy_histograms
 from methods.reporting.figures.sources import Source, clipped, common_bins
-from methods.reporting.layout import escape, to_csv, to_latex, to_markdown
+from methods.reporting.layout import escape, to_csv, to_html, to_latex, to_markdown
 from methods.reporting.tables import cost_table, main_table, percent
 from methods.scores.base import SCORES, write_scores
 from methods.settings.checks import FIGURE_KEYS
@@ -303,12 +303,14 @@ def test_latex_head_spans_the_columns_of_each_set():
 
 def test_special_characters_are_escaped():
     assert escape("50 % of a_b & {c} #1 $x ±1") == r"50 \% of a\_b \& \{c\} \#1 \$x $\pm$1"
-    assert escape(r"~^\ <>") == (r"\textasciitilde{}\textasciicircum{}\textbackslash{} \textless{}\textgreater{}")
+    assert escape(r"~^\ <> [1]") == (
+        r"\textasciitilde{}\textasciicircum{}\textbackslash{} \textless{}\textgreater{} {[}1]"
+    )
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_latex_compiles(tmp_path):
-    odd = table(methods=[["palm", r"50 % & $ # _ { } ~ ^ \ < > ±"], ["adapt", "ADAPT"]])
+    odd = table(methods=[["palm", r"50 % & $ # _ { } ~ ^ \ < > ±"], ["adapt", "[1] ADAPT"]])
     head = "\\documentclass{article}\\usepackage{booktabs,graphicx}\\begin{document}\n"
     (tmp_path / "t.tex").write_text(head + to_latex(odd, "x") + "\\end{document}\n", encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
@@ -316,8 +318,18 @@ def test_latex_compiles(tmp_path):
     assert done.returncode == 0, done.stdout[-2000:]
 
 
+def test_html_has_a_cell_a_value_and_escapes_labels():
+    found = table()
+    page = to_html(found)
+    assert page.count("<td>") == len(found.rows) * len(found.columns)
+    assert page.count("<tr>") == page.count("</tr>") == len(found.rows) + 2
+    assert "ADAPT &amp; co" in page
+    assert "<b>" in page
+
+
 def cost(seconds):
-    return [{"seconds": str(seconds), "images_per_second": "100.5", "peak_process_bytes": "2048", "device": "CPU"}]
+    memory = {"peak_process_bytes": str(3 * 2**20), "peak_gpu_bytes": "0.0"}
+    return [{"seconds": str(seconds), "images_per_second": "100.5", **memory, "device": "CPU"}]
 
 
 def test_costs_are_means_over_seeds_and_never_compared():
@@ -326,7 +338,7 @@ def test_costs_are_means_over_seeds_and_never_compared():
     assert found.rows == [("PALM_100%", ""), ("ADAPT & co", "")]
     assert [cells[0].mean for cells in found.cells] == [5, 6]
     assert found.cells[0][0].std == pytest.approx(math.sqrt(50))
-    assert markdown_cells(found)[0] == ["5.00 ± 7.07", "100.50 ± 0.00", "2048.00 ± 0.00"]
+    assert markdown_cells(found)[0] == ["5.00 ± 7.07", "100.50 ± 0.00", "3.00 ± 0.00", "0.00 ± 0.00"]
     assert "seeds 0, 1" in found.caption
 
 

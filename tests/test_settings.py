@@ -1,15 +1,19 @@
 """Claims about config and papers: what they are refused for, how recipes come about, what each step is told."""
 
+import contextlib
 import copy
 import itertools
 import json
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from methods import registry
@@ -728,3 +732,26 @@ def test_a_complete_part_has_every_parameter_with_a_default():
         parameters = registry.records(package)[name]["parameters"]
         filled = complete_part(package, "part", {"part": name}, "part")
         assert set(filled) == {"part", *(key for key, part in parameters.items() if "default" in part)}
+
+
+def places(document, prefix=()):
+    """Every place of a document, as a tuple of keys."""
+    for key, value in document.items():
+        yield (*prefix, key)
+        if isinstance(value, dict):
+            yield from places(value, (*prefix, key))
+
+
+JUNK = [None, True, -1, 2.5, "", "digits", [], [None], ["plain"], {}, {"name": []}, {1: 2}, 10**30]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(list(places(PAPER))), st.sampled_from(JUNK))
+def test_a_wrong_value_anywhere_is_taken_or_refused_in_a_sentence(place, junk):
+    document = json.loads(json.dumps(PAPER))
+    inner = document
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = junk
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(ReproError):
+        assert everything(load_study({"papers": [paper_file(Path(folder), document)]})) != {}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from methods import provenance
 from methods.files import write_text
 from methods.reporting.csv import read_csv
-from methods.reporting.layout import to_csv, to_latex, to_markdown
+from methods.reporting.layout import to_csv, to_html, to_latex, to_markdown
 from methods.reporting.tables import KINDS
 from workflow_scripts.job import run_job
 
@@ -21,6 +21,7 @@ def main(snakemake: Any) -> None:
     table = KINDS[settings["kind"]](settings, runs)
     write_text(snakemake.output.csv, to_csv(table))
     write_text(snakemake.output.md, to_markdown(table))
+    write_text(snakemake.output.html, to_html(table))
     write_text(snakemake.output.tex, to_latex(table, f"{snakemake.wildcards.paper}-{snakemake.wildcards.name}"))
     parents = {"/".join(map(str, name)): path for name, path in zip(names, snakemake.input.runs, strict=True)}
     record = provenance.record("table", settings, snakemake.params.digest, parents)

@@ -1,4 +1,7 @@
-"""A finished table as text: CSV for machines, Markdown and LaTeX for readers."""
+"""A finished table as text: CSV for machines, Markdown, LaTeX and HTML for readers."""
+
+import html
+from itertools import groupby
 
 from methods.metrics.seeds import Spread
 from methods.reporting.csv import csv_text
@@ -12,8 +15,27 @@ _ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
+    "[": "{[}",
     "\\": r"\textbackslash{}",
 }
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{caption}</title><style>
+body {{ font: 14px sans-serif; margin: 1.5em; }}
+table {{ border-collapse: collapse; }}
+caption {{ text-align: left; max-width: 60em; padding-bottom: 1em; }}
+th, td {{ padding: 0.25em 0.7em; white-space: nowrap; }}
+td {{ text-align: right; }}
+tbody th {{ text-align: left; font-weight: normal; }}
+thead tr:last-child th {{ border-bottom: 1px solid; }}
+</style></head><body><table><caption>{caption}</caption>
+<thead>
+{head}
+</thead><tbody>
+{body}
+</tbody></table>{notes}</body></html>
+"""
 
 
 def to_csv(table: Table) -> str:
@@ -71,18 +93,34 @@ def to_latex(table: Table, label: str) -> str:
     )
 
 
+def to_html(table: Table) -> str:
+    """A page of its own with one column group an OOD set, best values in bold."""
+    groups = "".join(f'<th colspan="{span}">{html.escape(group)}</th>' for group, span in _spans(table.columns))
+    names = "".join(f"<th>{html.escape(c.name)}{ARROWS[c.direction]}</th>" for c in table.columns)
+    texts = _texts(table, "<b>{}</b>")
+    rows = [_html_row(row, cells) for row, cells in zip(table.rows, texts, strict=True)]
+    head = f"<tr><th></th><th></th>{groups}</tr>\n<tr><th>Method</th><th>Score</th>{names}</tr>"
+    notes = "".join(f"<p>{html.escape(note)}</p>" for note in table.notes)
+    return _PAGE.format(caption=html.escape(table.caption), head=head, body="\n".join(rows), notes=notes)
+
+
 def escape(text: str) -> str:
     """Text with LaTeX's special characters escaped."""
     return "".join(_ESCAPES.get(character, character) for character in text)
 
 
+def _spans(columns: list[Column]) -> list[tuple[str, int]]:
+    """(group, number of columns) of neighbouring columns of one group."""
+    return [(group, len(list(members))) for group, members in groupby(column.group for column in columns)]
+
+
+def _html_row(labels: tuple[str, str], cells: list[str]) -> str:
+    heads = "".join(f"<th>{html.escape(label)}</th>" for label in labels)
+    return f"<tr>{heads}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
 def _latex_head(columns: list[Column]) -> tuple[str, str]:
-    spans: list[tuple[str, int]] = []
-    for column in columns:
-        if spans and spans[-1][0] == column.group:
-            spans[-1] = (column.group, spans[-1][1] + 1)
-        else:
-            spans.append((column.group, 1))
+    spans = _spans(columns)
     groups = " & ".join(["", "", *(rf"\multicolumn{{{n}}}{{c}}{{{escape(group)}}}" for group, n in spans)])
     rules, first = [], 3
     for _, n in spans:

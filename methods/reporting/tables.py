@@ -17,6 +17,12 @@ METRICS = {
     "aupr_in": ("AUPR-in", 1),
     "aupr_out": ("AUPR-out", 1),
 }
+COSTS = {
+    "seconds": ("Seconds", 1),
+    "images_per_second": ("Images/s", 1),
+    "peak_process_bytes": ("Process memory (MiB)", 2**-20),
+    "peak_gpu_bytes": ("GPU memory (MiB)", 2**-20),
+}
 AUPR_RULE = "average_precision"
 ID_RULES = ("classifier", "prototype", "class_mean", "average_precision")
 
@@ -89,19 +95,16 @@ def main_table(settings: Mapping[str, Any], runs: RunRows) -> Table:
 
 def cost_table(settings: Mapping[str, Any], runs: RunRows) -> Table:
     """Seconds, images a second and peak memory of training; differs from run to run, so it is never compared."""
-    names = {
-        "seconds": "Seconds",
-        "images_per_second": "Images/s",
-        "peak_process_bytes": "Peak memory (bytes)",
-    }
-    columns = [Column(key, "Training", name, 0) for key, name in names.items()]
+    columns = [Column(key, "Training", name, 0) for key, (name, _) in COSTS.items()]
     table = Table(columns, [], [], f"{settings['caption']}. Mean over seeds {_seeds(settings)}.")
     protocols = _protocols(settings)
     for method, label in settings["methods"]:
         for protocol in protocols:
             own = [rows for (name, p, _), rows in runs if name == method and p == protocol]
             table.rows.append((_row_label(label, protocol, protocols), ""))
-            table.cells.append([spread([float(rows[0][column.key]) for rows in own]) for column in columns])
+            table.cells.append(
+                [spread([scale * float(rows[0][key]) for rows in own]) for key, (_, scale) in COSTS.items()]
+            )
     return table
 
 

@@ -13,8 +13,25 @@ from methods.training.switches import switch_problems
 FIGURE_KEYS = ("kind", "benchmark", "caption", "methods", "scores", "sets", "seed")
 # Targets and rules of the workflow: a paper's target stands beside them.
 TARGETS = frozenset(
-    "all datasets tables figures report verify fetch_archive prepare_images train extract_features extract_readout "
-    "fit_scores score evaluate make_table make_figure environment".split()
+    [
+        "all",
+        "datasets",
+        "tables",
+        "figures",
+        "report",
+        "verify",
+        "fetch_archive",
+        "prepare_images",
+        "train",
+        "extract_features",
+        "extract_readout",
+        "fit_scores",
+        "score",
+        "evaluate",
+        "make_table",
+        "make_figure",
+        "environment",
+    ]
 )
 
 

@@ -277,4 +277,8 @@ def _labels(data: ImageSet, settings: Mapping[str, Any]) -> torch.Tensor:
         top > classes or data.labels.min() < 0 or (multi and top != classes),
         f"The training set has labels of {top} classes, the network has {classes} outputs.",
     )
+    refuse(
+        not multi and len(np.unique(data.labels)) < 2,
+        "The training set has images of one class only: a classifier needs at least two classes.",
+    )
     return torch.from_numpy(data.labels).float() if multi else torch.from_numpy(data.labels)
