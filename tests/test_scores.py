@@ -279,6 +279,7 @@ def test_missing_parts_are_refused_by_score_and_part(random_sets):
         fit_instances({"warm": INSTANCES["warm"]}, bare, Readout())
 
 
+@pytest.mark.filterwarnings("ignore:invalid value")
 @pytest.mark.parametrize("name", INSTANCES)
 def test_scores_that_are_nan_are_refused(name, random_sets):
     train, queries = random_sets
