@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from methods.errors import ReproError
 
@@ -23,9 +24,10 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except OSError as error:
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ReproError(
-            f"{path} cannot be read as HDF5 ({str(error).splitlines()[0]}): it is truncated or no HDF5 file. "
+            f"{path} cannot be read as HDF5 ({reason}): it is truncated, damaged or no HDF5 file. "
             "Delete it and run the same command again."
         ) from error
 
@@ -43,6 +45,7 @@ def read_provenance(file: h5py.File, kind: str) -> dict[str, Any]:
     """
     text = file.attrs.get("provenance")
     provenance = json.loads(text) if text is not None else {}
+    provenance = provenance if isinstance(provenance, dict) else {}
     if provenance.get("kind") != kind:
         found = repr(provenance["kind"]) if "kind" in provenance else "no record of its origin"
         raise ReproError(
@@ -50,6 +53,16 @@ def read_provenance(file: h5py.File, kind: str) -> dict[str, Any]:
             "Delete it and run the same command again."
         )
     return provenance
+
+
+def write_ids(file: h5py.File, ids: Iterable[str]) -> None:
+    """Store sample ids as UTF-8."""
+    file.create_dataset("sample_ids", data=np.array([name.encode() for name in ids]))
+
+
+def read_ids(file: h5py.File) -> tuple[str, ...]:
+    """Sample ids as text."""
+    return tuple(file["sample_ids"].asstr("utf-8")[:])
 
 
 def require_datasets(file: h5py.File, names: Iterable[str]) -> None:

@@ -277,7 +277,7 @@ def test_a_truncated_store_is_refused_by_name(tmp_path, kept):
     path = stored(tmp_path)
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])
-    with pytest.raises(ReproError, match=rf"{path} cannot be read as HDF5 .* truncated or no HDF5 file. Delete it"):
+    with pytest.raises(ReproError, match=rf"{path} cannot be read as HDF5 .* truncated, damaged or no HDF5 file"):
         read_images(path)
 
 

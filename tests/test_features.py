@@ -11,17 +11,10 @@ from safetensors.torch import save_file as save_torch_file
 
 from methods.data.images import ImageSet
 from methods.errors import ReproError
+from methods.features.arrays import ARRAYS, Features, Readout
 from methods.features.extract import extract, restore_model
 from methods.features.readout import NAMES, readout_of
-from methods.features.store import (
-    ARRAYS,
-    Features,
-    Readout,
-    read_features,
-    read_readout,
-    write_features,
-    write_readout,
-)
+from methods.features.store import read_features, read_readout, write_features, write_readout
 from methods.networks.model import build_model
 from methods.networks.weights import load_model, require_architecture, save_model
 

@@ -58,6 +58,15 @@ def test_pure_rooms_import_no_other_room():
             assert found <= others, f"{path} imports {found - others}"
 
 
+def test_scores_metrics_and_objectives_touch_no_file():
+    for room in ("objectives", "scores", "metrics"):
+        for path in (ROOT / "methods" / room).rglob("*.py"):
+            text = path.read_text()
+            assert not re.search(r"import (h5py|pathlib)|from pathlib|methods\.(files|hdf5)|print\(|\.cuda\(", text), (
+                path
+            )
+
+
 def test_no_rule_file_imports_a_heavy_package():
     for path in [ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")]:
         assert not re.search(r"import (torch|pandas|numpy|h5py)", path.read_text()), path

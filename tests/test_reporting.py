@@ -13,17 +13,18 @@ from hypothesis import strategies as st
 from matplotlib import pyplot as plt
 
 from methods import registry
+from methods.csv_file import csv_text, read_csv
 from methods.errors import ReproError
-from methods.features.store import KIND, Features, write_features
+from methods.features.arrays import Features
+from methods.features.score_store import SCORES, write_scores
+from methods.features.store import KIND, write_features
 from methods.files import write_text
 from methods.metrics.seeds import Spread
 from methods.reporting import style
-from methods.reporting.csv import csv_text, read_csv
 from methods.reporting.figures import energy_histograms
 from methods.reporting.figures.sources import Source, clipped, common_bins
 from methods.reporting.layout import escape, to_csv, to_html, to_latex, to_markdown
 from methods.reporting.tables import cost_table, main_table, percent
-from methods.scores.base import SCORES, write_scores
 from methods.settings.checks import FIGURE_KEYS
 from methods.settings.parts import complete_part
 
@@ -413,6 +414,7 @@ def figure_settings(kind, **options):
         "scores": [["joint_energy", "JointEnergy"], ["maxlogit", "MaxLogit"]],
         "run_scores": RUN_SCORES,
         "method_order": list(RUN_SCORES),
+        "set_order": [dataset for role, dataset, _ in SETS if role == "ood"],
     }
 
 

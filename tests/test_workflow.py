@@ -9,7 +9,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from methods.reporting.csv import read_csv
+from methods.csv_file import read_csv
 from tests.workflow import EVALUATION, MODEL, PAPER, TABLE, snakemake, write_inputs
 
 pytestmark = pytest.mark.workflow

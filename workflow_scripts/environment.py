@@ -5,8 +5,8 @@ import platform
 from importlib.metadata import distributions
 from typing import TYPE_CHECKING, Any
 
+from methods.csv_file import csv_text
 from methods.files import write_text
-from methods.reporting.csv import csv_text
 from workflow_scripts.job import run_job
 
 if TYPE_CHECKING:

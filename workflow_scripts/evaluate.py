@@ -4,11 +4,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from methods import provenance
+from methods.csv_file import csv_text
+from methods.features.score_store import read_scores
 from methods.features.store import read_features, read_readout
 from methods.files import write_text
 from methods.metrics.evaluation import evaluation_rows
-from methods.reporting.csv import csv_text
-from methods.scores.base import read_scores
 from workflow_scripts.job import run_job
 
 if TYPE_CHECKING:

@@ -4,8 +4,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from methods import provenance
+from methods.features.score_store import DETECTORS, write_detectors
 from methods.features.store import read_features, read_readout
-from methods.scores.base import DETECTORS, fit_instances, write_detectors
+from methods.scores.base import fit_instances
 from workflow_scripts.job import run_job
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from methods import provenance
+from methods.csv_file import read_csv
 from methods.files import write_text
-from methods.reporting.csv import read_csv
 from methods.reporting.layout import to_csv, to_html, to_latex, to_markdown
 from methods.reporting.tables import KINDS
 from workflow_scripts.job import run_job

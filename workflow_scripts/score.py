@@ -4,8 +4,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from methods import provenance
+from methods.features.score_store import SCORES, read_detectors, write_scores
 from methods.features.store import read_features
-from methods.scores.base import SCORES, read_detectors, score_instances, write_scores
+from methods.scores.base import score_instances
 from workflow_scripts.job import run_job
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from methods.reporting.csv import read_csv
+from methods.csv_file import read_csv
 from methods.settings.load import load_study
 from methods.settings.schema import ROOT, load_yaml
 from methods.settings.study import Study

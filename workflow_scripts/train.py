@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from methods import provenance
+from methods.csv_file import csv_text
 from methods.data.images import read_images
 from methods.files import write_text
 from methods.networks.weights import KIND, save_model
-from methods.reporting.csv import csv_text
 from methods.training.cost import cost_row
 from methods.training.fit import FitData, fit
 from methods.training.resume import resume_folder

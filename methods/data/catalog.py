@@ -56,6 +56,8 @@ def _record_problems(name: str, datasets: Catalog) -> list[str]:
     found = part_problems("data.readers", "name", record["reader"], f"{place}.reader")
     if owner not in datasets:
         found.append(f"{place}.files_of is {owner!r}: {nearest(owner, datasets)}")
+    elif owner != name and record["files"]:
+        found.append(f"{place} has files of its own and files_of: remove one of the two")
     elif owner != name and not datasets[owner]["files"]:
         found.append(f"{place}.files_of is {owner!r}, which has no files of its own")
     for split, part in record["splits"].items():

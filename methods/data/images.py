@@ -15,7 +15,7 @@ import numpy as np
 
 from methods.errors import ReproError, refuse
 from methods.files import atomic, sha256_bytes
-from methods.hdf5 import open_hdf5, read_provenance, require_datasets, write_provenance
+from methods.hdf5 import open_hdf5, read_ids, read_provenance, require_datasets, write_ids, write_provenance
 
 KIND = "images"
 _CHUNK_IMAGES = 512
@@ -82,7 +82,7 @@ def write_images(path: str | Path, data: ImageSet, provenance: Mapping[str, Any]
         chunks = (min(_CHUNK_IMAGES, count), *data.images.shape[1:])
         file.create_dataset("images", data=data.images, chunks=chunks)
         file.create_dataset("labels", data=data.labels)
-        file.create_dataset("sample_ids", data=np.array([name.encode() for name in data.sample_ids]))
+        write_ids(file, data.sample_ids)
         file.attrs["classes"] = json.dumps(data.classes)
         file.attrs["content_sha256"] = data.content_sha256()
         write_provenance(file, provenance)
@@ -100,7 +100,7 @@ def read_images(path: str | Path) -> ImageSet:
         data = ImageSet(
             images=file["images"][:],
             labels=file["labels"][:],
-            sample_ids=tuple(file["sample_ids"].asstr("utf-8")[:]),
+            sample_ids=read_ids(file),
             classes=tuple(json.loads(file.attrs["classes"])),
         )
         recorded = file.attrs["content_sha256"]

@@ -8,7 +8,7 @@ import torch
 
 from methods.data.images import ImageSet
 from methods.errors import ReproError
-from methods.features.store import ARRAYS, Features
+from methods.features.arrays import ARRAYS, Features
 from methods.networks.model import OODModel, build_model
 from methods.training.augmentation import normalise, plain
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from methods.features.store import Readout
+from methods.features.arrays import Readout
 
 NAMES = {
     "weight": "head.classifier.weight",

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 
 from methods.errors import refuse
-from methods.features.store import Features, Readout
+from methods.features.arrays import Features, Readout
 from methods.metrics.identification import (
     MAP_RULES,
     accuracy,
     mean_average_precision,
     nearest_class_mean,
     nearest_prototype,
+    rankable_classes,
 )
 from methods.metrics.ranking import detection_metrics
 
@@ -54,6 +55,7 @@ def identification_rows(task: str, train: Features, test: Features, readout: Rea
     if task == "multi_label":
         assert test.logits is not None
         values = {("map", rule): mean_average_precision(test.logits, test.labels, rule) for rule in MAP_RULES}
+        values["map_classes", "counted"] = float(rankable_classes(test.labels).sum())
     else:
         values = {
             ("accuracy", rule): accuracy(predicted, test.labels)

@@ -44,11 +44,16 @@ def mean_average_precision(scores: np.ndarray, labels: np.ndarray, rule: str = "
     Raises:
         ReproError: no class has both positives and negatives.
     """
-    truth = labels.astype(bool)
-    usable = truth.any(axis=0) & ~truth.all(axis=0)
+    truth, usable = labels.astype(bool), rankable_classes(labels)
     refuse(not usable.any(), "No class has positive and negative images: mean average precision is undefined.")
     areas = [MAP_RULES[rule](count(scores[truth[:, c], c], scores[~truth[:, c], c])) for c in np.flatnonzero(usable)]
     return float(np.mean(areas))
+
+
+def rankable_classes(labels: np.ndarray) -> np.ndarray:
+    """(C,) which classes of multi-hot labels (N, C) have images with and without them."""
+    truth = labels.astype(bool)
+    return np.asarray(truth.any(axis=0) & ~truth.all(axis=0))
 
 
 def unit_rows(x: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from torch import nn
 RECORD = {
     "title": "CIFAR ResNet",
     "paper": "He et al., Deep residual learning for image recognition, CVPR 2016",
+    "at_least_as_long": {"widths": "blocks"},
     "parameters": {
         "blocks": {
             "type": "array",

@@ -3,8 +3,8 @@
 import html
 from itertools import groupby
 
+from methods.csv_file import csv_text
 from methods.metrics.seeds import Spread
-from methods.reporting.csv import csv_text
 from methods.reporting.tables import Column, Table, percent
 
 ARROWS = {1: " ↑", -1: " ↓", 0: ""}

@@ -118,7 +118,8 @@ def _columns(settings: Mapping[str, Any]) -> list[Column]:
         mark = "*" if part["relation"] else ""
         columns += _metric_columns(settings, f"set:{part['name']}", part["title"] + mark)
     for group in settings["groups"]:
-        columns += _metric_columns(settings, f"group:{group}", f"Average {group}")
+        mark = "*" if any(part["relation"] and group in part["groups"] for part in settings["sets"]) else ""
+        columns += _metric_columns(settings, f"group:{group}", f"Average {group}{mark}")
     return columns
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.special import logsumexp
 
-from methods.features.store import Features
+from methods.features.arrays import Features
 
 RECORD = {
     "title": "Energy",

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from methods.features.store import Features
+from methods.features.arrays import Features
 
 RECORD = {
     "title": "JointEnergy",

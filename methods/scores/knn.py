@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from methods.errors import refuse
-from methods.features.store import Features
+from methods.features.arrays import Features
 from methods.metrics.identification import unit_rows
 
 RECORD = {

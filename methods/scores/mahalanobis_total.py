@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from methods.features.store import Features, Readout
+from methods.errors import refuse
+from methods.features.arrays import Features, Readout
 from methods.metrics.identification import unit_rows
 
 RECORD = {
@@ -19,16 +20,23 @@ RECORD = {
     "parameters": {},
 }
 
+_LEAST_VARIANCE = 1e-14  # of unit rows stored as float32; below it there is only rounding
+
 
 def fit(train: Features, readout: Readout, parameters: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Whitening of the pseudo-inverse covariance (D, R) and whitened class means (C, R), float64.
 
     The covariance of all normalised training embeddings (unbiased, between-class spread included) is inverted on the
     directions whose variance is above rounding.
+
+    Raises:
+        ReproError: all embeddings are equal.
     """
     f = unit_rows(train.embedding.astype(np.float64))
+    spread = f.var(axis=0).max()
+    refuse(spread < _LEAST_VARIANCE, "All ID training embeddings are equal: the Mahalanobis distance is undefined.")
     means = np.stack([f[train.labels == c].mean(axis=0) for c in np.unique(train.labels)])
-    variance, axes = np.linalg.eigh(np.cov(f, rowvar=False))
+    variance, axes = np.linalg.eigh(np.atleast_2d(np.cov(f, rowvar=False)))
     kept = variance > variance.max() * len(variance) * np.finfo(np.float64).eps
     whitening = axes[:, kept] / np.sqrt(variance[kept])
     return {"whitening": whitening, "whitened_means": means @ whitening}

@@ -47,6 +47,7 @@ def figure_settings(study: Study, entry: Mapping[str, Any]) -> dict[str, Any]:
         "scores": scores,
         "run_scores": {r.method: [s for s, _ in scores if s in study.evaluate[r.benchmark][r.method]] for r in runs},
         "method_order": list(study.evaluate[entry["benchmark"]]),
+        "set_order": list(study.benchmarks[entry["benchmark"]]["ood"]),
         "sources": [source for source, _ in figure_sources(study, entry)],
     }
 

@@ -76,5 +76,5 @@ def switch_problems(record: Mapping[str, Any], by_hand: Mapping[str, Any], place
     return found + [
         f"{place}.{name} is {value!r}, expected one of {SWITCHES[name]['values']}"
         for name, value in by_hand.items()
-        if name in known and value not in SWITCHES[name]["values"]
+        if name in known and not any(value == v and type(value) is type(v) for v in SWITCHES[name]["values"])
     ]

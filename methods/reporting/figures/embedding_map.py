@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from methods.features.store import read_features
 from methods.metrics.identification import unit_rows
-from methods.reporting.figures.sources import Source, methods_of, of_method, ood_order
+from methods.reporting.figures.sources import Source, methods_of, of_method
 from methods.reporting.style import colour_of, panels
 
 RECORD = {
@@ -38,7 +38,7 @@ def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
             if source.role == "id":
                 axis.scatter(x, y, s=6, c=_shades(labels), linewidths=0, label=source.title)
             else:
-                colour = colour_of(source.dataset, ood_order(sources))
+                colour = colour_of(source.dataset, settings["set_order"])
                 axis.scatter(x, y, s=8, marker="x", linewidths=0.6, color=colour, label=source.title)
         axis.set(xticks=[], yticks=[], title=label)
     axes[0][0].legend(loc="best", markerscale=1.5)

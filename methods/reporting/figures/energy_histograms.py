@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from methods.errors import refuse
+from methods.features.score_store import read_scores
 from methods.reporting.figures.sources import (
     ID_LOOK,
     Source,
@@ -18,11 +19,9 @@ from methods.reporting.figures.sources import (
     common_bins,
     methods_of,
     of_method,
-    ood_order,
     set_look,
 )
 from methods.reporting.style import panels
-from methods.scores.base import read_scores
 
 RECORD = {
     "title": "Energy histograms of head ID, tail ID and OOD",
@@ -41,7 +40,7 @@ RECORD = {
 
 def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
     """One panel a method; densities share their bins within a panel."""
-    names, order = methods_of(sources), ood_order(sources)
+    names, order = methods_of(sources), settings["set_order"]
     shown = dict(settings["scores"]).get(settings["score"], settings["score"])
     figure, axes = panels(1, len(names), height=1.9)
     for axis, (method, label) in zip(axes[0], names.items(), strict=True):

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from methods.features.score_store import read_scores
 from methods.metrics.ranking import auroc, count
 from methods.reporting.figures.sources import Source, methods_of, of_method, ood_order, panel_pairs
 from methods.reporting.style import LINES, colour_of, panels
-from methods.scores.base import read_scores
 
 RECORD = {"title": "ROC curves", "needs": "scores", "parameters": {}}
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from methods.features.score_store import read_scores
 from methods.reporting.figures.sources import (
     ID_LOOK,
     Source,
@@ -12,19 +13,17 @@ from methods.reporting.figures.sources import (
     common_bins,
     methods_of,
     of_method,
-    ood_order,
     panel_pairs,
     set_look,
 )
 from methods.reporting.style import panels
-from methods.scores.base import read_scores
 
 RECORD = {"title": "Score histograms", "needs": "scores", "parameters": {}}
 
 
 def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
     """Densities share their bins within a panel; values beyond the middle 99.8 % fall into the last bins."""
-    pairs, order, labels = panel_pairs(settings, sources), ood_order(sources), dict(settings["scores"])
+    pairs, order, labels = panel_pairs(settings, sources), settings["set_order"], dict(settings["scores"])
     figure, axes = panels(1, len(pairs), height=1.9)
     for axis, (method, score) in zip(axes[0], pairs, strict=True):
         own = of_method(sources, method)

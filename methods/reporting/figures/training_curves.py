@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from methods.reporting.csv import read_csv
+from methods.csv_file import read_csv
 from methods.reporting.figures.sources import Source
 from methods.reporting.style import COLOURS, LINES, panels
 
