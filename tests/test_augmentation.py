@@ -154,6 +154,15 @@ def test_area_and_aspect_of_crop_boxes_stay_in_their_ranges():
     assert 1.3 <= aspect.max() <= 4 / 3 * 1.05
 
 
+def test_crop_boxes_of_one_size_lie_at_every_place_alike():
+    boxes = crop_boxes(5000, 8, 12, {"area": [1 / 6, 1 / 6], "aspect": [1.0, 1.0]}, draws())
+    assert (boxes[:, 2:] == 4).all()
+    for start, places in ((boxes[:, 0], 5), (boxes[:, 1], 9)):
+        shares = start.bincount(minlength=places) / 5000
+        assert len(shares) == places
+        assert all(share_is_near(share, 1 / places, 5000) for share in shares.tolist())
+
+
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (20, 40), (40, 20), (20, 22)])
 def test_the_centre_is_taken_where_no_draw_fits(height, width):
     spec = {**CROP, "area": [2.0, 3.0]}

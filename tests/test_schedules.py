@@ -170,12 +170,11 @@ def test_rates_after_the_step_lag_by_one_and_start_at_the_base_rate():
 @pytest.mark.parametrize("timing", ["before_step", "after_step"])
 @pytest.mark.parametrize("name", list(SCHEDULES))
 @pytest.mark.parametrize("start", [0, 1, 2, 30])
-def test_a_resumed_stepper_goes_on_with_the_same_rates(timing, name, start):
+def test_a_stepper_that_starts_late_has_the_same_rates(timing, name, start):
     schedule = {**WARMUP, "name": name, "warmup_epochs": 2}
-    whole, resumed = (stepper(schedule, Length(60, 6), lr_timing=timing) for _ in range(2))
+    whole, late = (stepper(schedule, Length(60, 6), lr_timing=timing) for _ in range(2))
     expected = rates(whole, range(60))
-    resumed.resume_at(start)
-    assert rates(resumed, range(start, 60)) == expected[start:]
+    assert rates(late, range(start, 60)) == expected[start:]
 
 
 def test_momentum_moves_only_under_one_cycle_with_the_switch_on():

@@ -21,6 +21,7 @@ from methods.training.checkpoint import Progress, load_checkpoint, save_checkpoi
 from methods.training.device import autocast, choose_device, prepare_device, seeded
 from methods.training.epoch import EpochSums
 from methods.training.fit import FitData, fit
+from methods.training.optimisers import Stepper
 from methods.training.outliers import forward_with_outliers, held_running_statistics
 from methods.training.resume import resume_folder
 from methods.training.switches import resolve_switches
@@ -316,6 +317,34 @@ def test_a_rate_far_too_large_is_refused(name, tmp_path):
     recipe["optimiser"] = {**recipe["optimiser"], "learning_rate": 1e30}
     with pytest.raises(ReproError, match=r"NaN or infinite at step [1-9]"):
         run(recipe, tmp_path)
+
+
+def test_weights_broken_by_the_very_last_step_are_refused(tmp_path, monkeypatch):
+    recipe, last = settings("cross_entropy"), 4 * 4 - 1
+    step = Stepper.step
+
+    def breaking(self, loss):
+        skipped = step(self, loss)
+        breaking.calls += 1
+        if breaking.calls == last + 1:
+            next(iter(self.optimiser.param_groups[0]["params"])).data.fill_(torch.nan)
+        return skipped
+
+    breaking.calls = 0
+    monkeypatch.setattr(Stepper, "step", breaking)
+    with pytest.raises(ReproError, match=f"NaN or infinite at step {last} "):
+        run(recipe, tmp_path)
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_a_last_batch_of_one_image_is_refused_where_batch_norm_needs_two(drop_last, tmp_path):
+    recipe = settings("bce", switches={"drop_last": drop_last})
+    sets = without_validation(data("bce", train=49))
+    if drop_last:
+        assert len(run(recipe, tmp_path, sets).history) == 4
+    else:
+        with pytest.raises(ReproError, match="49 images in batches of 16 leave a last batch of one"):
+            run(recipe, tmp_path, sets)
 
 
 def test_sums_remember_the_first_bad_step_and_average_the_terms():

@@ -1,7 +1,7 @@
 """Colour changes of a batch, with parameters of their own for every image.
 
-All functions take (B, 3, H, W) images in [0, 1] and (B,) parameters on the CPU. The formulas are torchvision's;
-values are not rounded to whole levels between the operations.
+All functions take (B, 3, H, W) images in [0, 1] and (B,) parameters on the CPU. The formulas are Pillow's,
+as the papers' pipelines use them; values are not rounded to whole levels between the operations.
 """
 
 from collections.abc import Callable, Mapping

@@ -119,8 +119,9 @@ class _Trainer:
             step = epoch * self.length.epoch + number
             sums.add(self._step(epoch, step, index), step)
         row = {"epoch": float(epoch), "learning_rate": self.stepper.rate, **sums.means()}
-        if sums.first_bad_step is not None:
-            raise ReproError(self._not_finite(epoch, sums.first_bad_step))
+        bad = sums.first_bad_step if sums.first_bad_step is not None else self._last_step_if_broken(epoch)
+        if bad is not None:
+            raise ReproError(self._not_finite(epoch, bad))
         if self.validation is not None:
             row |= self._validate()
         return row
@@ -159,6 +160,12 @@ class _Trainer:
     def _length(self) -> Length:
         s = self.settings
         own = steps_per_epoch(len(self.train), s["batch"], s["switches"]["drop_last"])
+        alone = len(self.train) % s["batch"] == 1 and self.record["views"] == 1 and not s["switches"]["drop_last"]
+        refuse(
+            alone and (s["architecture"]["head"] or {}).get("kind") == "two_layer",
+            f"{len(self.train)} images in batches of {s['batch']} leave a last batch of one, which batch norm cannot "
+            "normalise: choose another batch, or set the switch drop_last.",
+        )
         taken = own
         if self.outliers is not None and s["switches"]["oe_iteration"] == "zip_truncate":
             taken = min(own, steps_per_epoch(len(self.outliers), s["outlier_batch"], drop_last=False))
@@ -224,7 +231,6 @@ class _Trainer:
         self.objective.load_state_dict(ckpt.subset(now, "objective."))
         ckpt.restore_optimiser(self.stepper.optimiser, tensors)
         self.stepper.restore_scaler(self.progress.scaler)
-        self.stepper.resume_at(self.progress.epoch * self.length.epoch)
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         own = {f"objective.{name}": tensor for name, tensor in self.objective.state_dict().items()}
@@ -243,11 +249,16 @@ class _Trainer:
     def _plain_outputs(self) -> Iterator[tuple[Outputs, torch.Tensor]]:
         return zip(self._outputs(self.train), self.labels.split(_EVALUATION_BATCH), strict=True)
 
+    def _last_step_if_broken(self, epoch: int) -> int | None:
+        """The epoch's last step if it broke the weights, which no later loss would tell."""
+        finite = torch.stack([weight.isfinite().all() for weight in self.model.parameters()]).all()
+        return None if bool(finite) else (epoch + 1) * self.length.epoch - 1
+
     def _not_finite(self, epoch: int, step: int) -> str:
         found = ckpt.load_checkpoint(self.resume)
         last = "none yet" if found is None else f"after {found[1].epoch} epochs"
         return (
-            f"The loss of {self.hardware['name']} is NaN or infinite at step {step} (epoch {epoch}); "
+            f"The loss or the weights of {self.hardware['name']} are NaN or infinite at step {step} (epoch {epoch}); "
             f"last good checkpoint: {last} ({self.resume}). Lower the learning rate or use precision fp32."
         )
 

@@ -51,11 +51,6 @@ class Stepper:
         self.scaler.update()
         return self.scaler.get_scale() < before
 
-    def resume_at(self, step: int) -> None:
-        """Set the rate as if the steps before ``step`` had been taken."""
-        if step > 0:
-            self.set_rate(step - 1)
-
     def scaler_state(self) -> dict[str, float]:
         """State of the loss scaler, empty where it is off."""
         return dict(self.scaler.state_dict())

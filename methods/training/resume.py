@@ -1,10 +1,12 @@
 """Where a training that was interrupted waits to go on."""
 
 import fcntl
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from methods.errors import ReproError
 
@@ -17,13 +19,24 @@ def resume_folder(root: Path, fingerprint: str) -> Iterator[Path]:
         ReproError: another process trains the same model into it.
     """
     folder = root / fingerprint[:32]
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "a") as lock:
+    lock = _lock(folder)
+    with lock:
+        yield folder
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lock(folder: Path) -> IO[str]:
+    """The folder's lock file, held; made again if its last owner removed the folder in between."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / "lock", "a")  # noqa: SIM115
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            lock.close()
             raise ReproError(
                 f"Another process is training the same model in {folder}: wait for it to end, then run again."
             ) from error
-        yield folder
-        shutil.rmtree(folder, ignore_errors=True)
+        if os.path.exists(folder / "lock") and os.path.samestat(os.fstat(lock.fileno()), os.stat(folder / "lock")):
+            return lock
+        lock.close()
