@@ -21,6 +21,7 @@ env-dev: $(VENV)/.dev  ## the same with the tools for tests and lint
 $(VENV)/.runtime: requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
+	@echo "Installing the pinned packages into $(VENV): a minute or two, about 6 GB ..."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 

@@ -1,19 +1,17 @@
-"""From archives to the papers' tables and figures. Named targets stand here, the rules in rules/."""
+"""From archives to the papers' tables and figures: the named targets. The rules are in rules/."""
 
-import os
 import sys
 
 from snakemake.utils import min_version
 
 min_version("9.0")
-
 sys.path.insert(0, workflow.basedir)
 
 
 report: "resources/captions/workflow.rst"
 
 
-configfile: os.path.join(workflow.basedir, "config.yaml")
+configfile: f"{workflow.basedir}/config.yaml"
 
 
 include: "rules/common.smk"
@@ -27,8 +25,12 @@ include: "rules/results.smk"
 rule all:
     default_target: True
     input:
-        [paper_outputs(paper) for paper in STUDY.papers],
-        REPORT,
+        [paper_results(paper) for paper in STUDY.papers],
+
+
+rule report:
+    input:
+        expand(REPORT, paper=STUDY.papers),
 
 
 rule datasets:
@@ -53,5 +55,4 @@ for paper in STUDY.papers:
         name:
             paper
         input:
-            paper_outputs(paper),
-            REPORT,
+            paper_results(paper),

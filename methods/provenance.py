@@ -50,6 +50,30 @@ def write_sidecar(path: str | Path, provenance: Mapping[str, Any]) -> None:
     write_text(sidecar(path), json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 
+def require_settings(path: str | Path, provenance: Mapping[str, Any], expected: str) -> None:
+    """Refuse a file that was not made under the settings with the fingerprint ``expected``."""
+    if fingerprint(provenance["settings"]) != expected:
+        raise ReproError(
+            f"{path} was made under other settings or another seed (seed {provenance['seed']}) than its place says: "
+            "delete it and run the same command again."
+        )
+
+
+def require_sidecar(path: str | Path) -> dict[str, Any]:
+    """The record beside a file.
+
+    Raises:
+        ReproError: there is none, or the file was changed since the record was written.
+    """
+    try:
+        content = json.loads(sidecar(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ReproError(f"{path} has no record of its origin: delete it and run the same command again.") from error
+    if content.get("sha256") != sha256_file(path):
+        raise ReproError(f"{path} was changed after it was made: delete it and run the same command again.")
+    return content
+
+
 def sidecar(path: str | Path) -> Path:
     """Where the record of a file that cannot carry attributes lies."""
     return Path(f"{path}.provenance.json")

@@ -18,6 +18,7 @@ OUTSIDE = frozenset(
     {
         "methods.errors",
         "methods.files",
+        "methods.hdf5",
         "methods.provenance",
         "methods.registry",
         "methods.source_digest",
@@ -64,8 +65,18 @@ def _imported(tree: ast.AST) -> Iterable[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+# Words about a part, not what it computes.
+_WORDS = frozenset({"title", "paper", "description"})
+
+
 class _Bare(ast.NodeTransformer):
-    """Drops docstrings and other free-standing strings."""
+    """Drops docstrings, other free-standing strings, and titles and descriptions in records."""
+
+    def visit_Dict(self, node: ast.Dict) -> ast.AST:
+        """A dictionary without the entries that are words about it."""
+        self.generic_visit(node)
+        pairs = [(k, v) for k, v in zip(node.keys, node.values, strict=True) if not _is_words(k, v)]
+        return ast.Dict(keys=[k for k, _ in pairs], values=[v for _, v in pairs])
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         super().generic_visit(node)
@@ -74,6 +85,10 @@ class _Bare(ast.NodeTransformer):
             kept = [statement for statement in body if not _is_text(statement)]
             node.body = kept or [ast.Pass()]  # type: ignore[attr-defined]
         return node
+
+
+def _is_words(key: ast.AST | None, value: ast.AST) -> bool:
+    return isinstance(key, ast.Constant) and key.value in _WORDS and isinstance(value, ast.Constant)
 
 
 def _is_text(statement: ast.AST) -> bool:

@@ -23,6 +23,8 @@ except ReproError as error:
     lines = [f"  {line}" for line in str(error).splitlines()]
     raise WorkflowError("\n".join(["the configuration cannot be used:", *lines]))
 
+config.update(STUDY.config)  # scripts read hardware settings there, with their defaults
+
 DATA = STUDY.config["data"]["folder"]
 RESULTS = STUDY.config["results"]["folder"]
 
@@ -41,7 +43,7 @@ METRICS = f"{EVALUATION}/metrics.csv"
 TABLE = f"{RESULTS}/papers/{{paper}}/tables/{{name}}"
 FIGURE = f"{RESULTS}/papers/{{paper}}/figures/{{name}}"
 ENVIRONMENT = f"{RESULTS}/environment.csv"
-REPORT = f"{RESULTS}/report.html"
+REPORT = f"{RESULTS}/papers/{{paper}}/report.html"
 
 # Jobs that may use a GPU claim one where there is one; the total is given in profiles/default.
 GPUS = gpus_claimed(STUDY.config["hardware"]["device"])
@@ -81,18 +83,13 @@ def settings(function):
     return lambda wildcards: canonical_json(function(STUDY, run_of(wildcards)))
 
 
+def extract_settings(wildcards):
+    chosen = steps.extract_settings(STUDY, run_of(wildcards), wildcards.dataset, wildcards.split)
+    return canonical_json(chosen)
+
+
 def run_digest(function):
     return lambda wildcards: function(STUDY, run_of(wildcards))
-
-
-def hardware(**more):
-    """A params function of wildcards and input, which Snakemake does not track: hardware never causes a rerun."""
-
-    def untracked(wildcards, input):
-        name = f"{wildcards.benchmark}/{wildcards.method}/seed{wildcards.seed}"
-        return canonical_json({**STUDY.config["hardware"], "name": name, **more})
-
-    return untracked
 
 
 def cpu_threads(wildcards):
@@ -158,6 +155,10 @@ def paper_outputs(paper):
     return [*table_outputs(paper), *figure_outputs(paper)]
 
 
+def paper_results(paper):
+    return [*paper_outputs(paper), *expand(REPORT, paper=paper)]
+
+
 def archive_record(wildcards):
     return canonical_json(file_record(STUDY.catalog, wildcards.dataset, wildcards.file))
 
@@ -180,6 +181,11 @@ def train_inputs(wildcards):
 
 def train_features(wildcards):
     return feature_path(run_of(wildcards), id_set(wildcards.benchmark, "train"))
+
+
+def score_inputs(wildcards):
+    needed = steps.scores_need_training_set(STUDY, run_of(wildcards))
+    return {"train": train_features(wildcards)} if needed else {}
 
 
 def evaluate_inputs(wildcards):

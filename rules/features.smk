@@ -18,9 +18,8 @@ rule extract_features:
         runtime=240,
         gpu=GPUS,
     params:
-        settings=settings(steps.extract_settings),
+        settings=extract_settings,
         digest=run_digest(steps.extract_digest),
-        hardware=hardware(),
     message:
         "extract {wildcards.dataset}/{wildcards.split} by {wildcards.method} on {wildcards.benchmark}, seed {wildcards.seed}"
     script:

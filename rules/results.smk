@@ -90,14 +90,14 @@ rule environment:
         "../workflow_scripts/environment.py"
 
 
-rule report:
+rule make_report:
     input:
         ENVIRONMENT,
-        [paper_outputs(paper) for paper in STUDY.papers],
+        lambda wildcards: paper_outputs(wildcards.paper),
     output:
         html=REPORT,
     log:
-        "logs/report.log",
+        "logs/make_report/{paper}.log",
     conda:
         "../envs/ood-repro.yaml"
     threads: 1
@@ -105,8 +105,8 @@ rule report:
         mem_mb=1000,
         runtime=30,
     params:
-        call=lambda wildcards, input: canonical_json({"snakefile": workflow.main_snakefile, "config": STUDY.config}),
+        snakefile=lambda wildcards, input: workflow.main_snakefile,
     message:
         "report in {output.html}"
     script:
-        "../workflow_scripts/report.py"
+        "../workflow_scripts/make_report.py"

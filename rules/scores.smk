@@ -26,8 +26,8 @@ rule fit_scores:
 
 rule score:
     input:
+        unpack(score_inputs),
         features=FEATURES,
-        train=train_features,
         detectors=DETECTORS,
     output:
         scores=SCORES,

@@ -21,7 +21,6 @@ rule train:
     params:
         settings=settings(steps.train_settings),
         digest=run_digest(steps.train_digest),
-        hardware=hardware(resume=f"{RESULTS}/resume"),
     message:
         "train {wildcards.method} on {wildcards.benchmark}, seed {wildcards.seed} ({wildcards.protocol})"
     script:

@@ -148,9 +148,26 @@ def test_scrambling_permutes_the_pixels_of_every_digit(prepared):
 def test_noise_follows_from_its_seed(prepared):
     reader = {"name": "uniform_noise", "count": 3, "size": 8}
     first, again, other = (
-        prepared("uniform_noise", "test", reader={**reader, "seed": seed}, content_sha256=None) for seed in (1, 1, 2)
+        prepared("uniform_noise", "test", reader={**reader, "seed": seed}, content_sha256=None, count=3)
+        for seed in (1, 1, 2)
     )
     assert first.content_sha256() == again.content_sha256() != other.content_sha256()
+
+
+def test_a_count_or_classes_unlike_the_catalog_are_refused(prepared):
+    with pytest.raises(ReproError, match="digits/test was read with count 376, the catalog has 375"):
+        prepared("digits", "test", count=375)
+    with pytest.raises(ReproError, match=r"was read with classes .* the catalog has"):
+        prepared("digits", "test", classes=["0"])
+
+
+def test_a_digit_without_a_class_is_refused(prepared):
+    with pytest.raises(ReproError, match=r"show the digits \[8\], which the reader's classes"):
+        prepared(
+            "digits",
+            "test",
+            reader={"name": "digits", "digits": [0, 2, 3, 4, 5, 6], "multi_label": False, "scramble": False},
+        )
 
 
 def test_content_unlike_the_catalog_is_refused(prepared):

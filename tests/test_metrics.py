@@ -11,26 +11,12 @@ from sklearn.metrics import auc, average_precision_score, precision_recall_curve
 
 from methods.errors import ReproError
 from methods.features.arrays import Features, Readout
+from methods.metrics.counts import Counts, average_precision, count, trapezoid_precision
 from methods.metrics.evaluation import evaluation_rows
-from methods.metrics.identification import (
-    accuracy,
-    mean_average_precision,
-    nearest_class_mean,
-    nearest_prototype,
-    unit_rows,
-)
-from methods.metrics.ranking import (
-    FPR_RULES,
-    Counts,
-    auroc,
-    average_precision,
-    count,
-    detection_metrics,
-    fpr_at_least,
-    fpr_closest,
-    trapezoid_precision,
-)
+from methods.metrics.identification import accuracy, mean_average_precision, nearest_class_mean, nearest_prototype
+from methods.metrics.ranking import FPR_RULES, auroc, detection_metrics, fpr_at_least, fpr_closest
 from methods.metrics.seeds import spread
+from methods.metrics.vectors import unit_rows
 from tests import golden
 
 ID = np.array([0.5, 1, 1, 1.5, 2, 2, 2.5, 3, 3, 3.5, 4, 4, 4.5, 5, 5, 6])

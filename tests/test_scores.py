@@ -11,7 +11,7 @@ from methods import registry
 from methods.errors import ReproError
 from methods.features.arrays import Features, Readout
 from methods.features.score_store import DETECTORS, SCORES, read_detectors, read_scores, write_detectors, write_scores
-from methods.scores.base import fit_instances, needs_training_set, score_instances
+from methods.scores.base import fit_instances, score_instances
 from tests import golden
 
 RECORDS = registry.records("scores")
@@ -303,8 +303,7 @@ def test_float32_features_give_nearly_the_scores_of_float64(random_sets):
 
 
 def test_only_neighbours_need_the_training_set():
-    assert needs_training_set({"knn5": INSTANCES["knn5"], "msp": INSTANCES["msp"]})
-    assert not needs_training_set({name: INSTANCES[name] for name in ("maha", *ON_LOGITS)})
+    assert [name for name, record in RECORDS.items() if "train_embedding" in record["needs"]] == ["knn"]
 
 
 @pytest.mark.parametrize("name", RECORDS)

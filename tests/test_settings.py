@@ -134,9 +134,13 @@ def refusal(folder, changes=None, config=None):
     return str(found.value)
 
 
+def extract_settings(study, run):
+    return steps.extract_settings(study, run, "digits", "test")
+
+
 def everything(study):
     """Settings of every step of every run."""
-    functions = (steps.train_settings, steps.extract_settings, steps.score_settings, steps.evaluate_settings)
+    functions = (steps.train_settings, extract_settings, steps.score_settings, steps.evaluate_settings)
     runs = [run for benchmark in study.evaluate for run in study.runs(benchmark)]
     return {run: [canonical_json(function(study, run)) for function in functions] for run in runs}
 
@@ -713,7 +717,8 @@ def test_a_figure_has_one_source_for_every_file_it_reads(tmp_path):
 
 def test_settings_of_prepared_images_hold_what_identifies_them(tmp_path):
     told = steps.prepare_settings(study_of(tmp_path), "digits", "test", {"size": 8, "resize": "native"})
-    assert set(told) == {"dataset", "split", "reader", "render", "list", "list_sha256", "content_sha256"}
+    hashes = ("list", "list_sha256", "content_sha256")
+    assert set(told) == {"dataset", "split", "reader", "render", "classes", "count", *hashes}
 
 
 def test_a_study_is_checked_without_torch_or_pandas():

@@ -48,7 +48,7 @@ def test_a_run_leaves_tables_figures_and_report(finished):
     assert [(row["method"], row["score"]) for row in rows] == [("Plain", "msp"), ("Plain", "knn")]
     assert all(0 <= float(row["set:digits_held_out:auroc:mean"]) <= 1 for row in rows)
     assert (finished / "results/papers/micro/figures/curves.svg").read_text().startswith("<?xml")
-    assert "environment" in (finished / "results/report.html").read_text()
+    assert "environment" in (finished / "results/papers/micro/report.html").read_text()
 
 
 def test_a_finished_run_has_nothing_to_do(finished):

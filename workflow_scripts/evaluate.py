@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 def main(snakemake: Any) -> None:
     settings, source = json.loads(snakemake.params.settings), snakemake.input
     names = dict(zip(settings["sets"], source.ood_scores, strict=True))
-    ood, parents = {}, {"id_scores": source.id_scores, "train": source.train, "test": source.test}
+    parents = {role: source[role] for role in ("id_scores", "train", "test", "readout")}
     id_scores, _, id_origin = read_scores(source.id_scores)
     provenance.require_parent(source.id_scores, id_origin, "features", source.test)
+    ood = {}
     for name, path in names.items():
         ood[name], _, origin = read_scores(path)
         provenance.require_same(source.id_scores, path, "detectors", (id_origin, origin))
-        parents[name] = path
-    (train, _), (test, _), (readout, _) = (
-        *map(read_features, (source.train, source.test)),
-        read_readout(source.readout),
-    )
+    (train, train_origin), (test, test_origin) = read_features(source.train), read_features(source.test)
+    readout, readout_origin = read_readout(source.readout)
+    provenance.require_same(source.train, source.test, "model", (train_origin, test_origin))
+    provenance.require_same(source.readout, source.test, "model", (readout_origin, test_origin))
     rows = evaluation_rows(settings, id_scores, ood, train, test, readout)
-    record = provenance.record("metrics", settings, snakemake.params.digest, parents, id_origin["seed"])
+    record = provenance.record("metrics", settings, snakemake.params.digest, {**parents, **names}, id_origin["seed"])
     write_text(snakemake.output.metrics, csv_text(rows))
     provenance.write_sidecar(snakemake.output.metrics, record)
 

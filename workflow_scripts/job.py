@@ -26,10 +26,10 @@ _POLL_SECONDS = 0.5
 
 def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
     """Run ``main(snakemake)``; exit code 1 and a message after an error."""
+    end_with(os.environ.get(OWNER))  # first of all: an orphan must not touch the new run's log
+    lock = hold_job_lock()
     log = Path(snakemake.log[0])
     _open_log(log)
-    _watch_owner()
-    lock = hold_job_lock()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     started = time.monotonic()
     try:
@@ -58,7 +58,7 @@ def process_identity(pid: int) -> str | None:
     """Process id with start time, so that a recycled id is not taken for the process; None if it is gone."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return str(pid) if not Path("/proc").is_dir() and _exists(pid) else None
     return None if stat[0] == "Z" else f"{pid}:{stat[19]}"
 
@@ -71,22 +71,28 @@ def _exists(pid: int) -> bool:
     return True
 
 
-def _watch_owner() -> None:
-    owner = os.environ.get(OWNER)
-    if owner:
-        _end_if_gone(owner)
-        threading.Thread(target=_watch, args=(owner,), daemon=True).start()
+def end_with(identity: str | None) -> None:
+    """End this process, at once or later, when the process of ``identity`` is gone."""
+    if identity:
+        _end_if_gone(identity)
+        threading.Thread(target=_watch, args=(identity,), daemon=True).start()
 
 
-def _watch(owner: str) -> None:
+def _watch(identity: str) -> None:
     while True:
         time.sleep(_POLL_SECONDS)
-        _end_if_gone(owner)
+        _end_if_gone(identity)
 
 
-def _end_if_gone(owner: str) -> None:
-    if process_identity(int(owner.split(":")[0])) != owner:
+def _end_if_gone(identity: str) -> None:
+    if process_identity(int(identity.split(":")[0])) != identity:
         os._exit(1)  # outputs are written whole or not at all, so there is nothing to clean up
+
+
+def hardware_of(snakemake: Any) -> dict[str, Any]:
+    """``config.hardware`` and the run's name; no params, so that they never cause a rerun or a cache miss."""
+    w = snakemake.wildcards
+    return {**snakemake.config["hardware"], "name": f"{w.benchmark}/{w.method}/{w.protocol}/seed{w.seed}"}
 
 
 def _open_log(path: Path) -> None:

@@ -6,13 +6,15 @@ removes the lock only when no Snakemake lives in the folder, and refuses while o
 
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import IO
 
-from workflow_scripts.job import JOB_LOCK, OWNER, process_identity
+from workflow_scripts.job import JOB_LOCK, OWNER, end_with, process_identity
 
+LAUNCHER = "OOD_REPRO_LAUNCHER"  # pid and start time of the process that started this Snakemake
 OWNER_LOCK = Path(".snakemake/ood-repro.owner.lock")
 SNAKEMAKE_LOCKS = Path(".snakemake/locks")
 _held: list[IO[str]] = []  # kept open, and with it locked, as long as the process lives
@@ -21,8 +23,10 @@ _held: list[IO[str]] = []  # kept open, and with it locked, as long as the proce
 def register_owner(root: str) -> None:
     """Called by every Snakemake that reads the Snakefile.
 
-    Holds the owner lock, tells jobs with which process to end, and lets them import from the project's ``root``.
+    Holds the owner lock, ends with the launcher (if there is one), tells jobs with which process to end, and lets them
+    import from the project's ``root``.
     """
+    end_with(os.environ.pop(LAUNCHER, None))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     os.environ[OWNER] = str(process_identity(os.getpid()))
     _held.append(_locked(OWNER_LOCK, fcntl.LOCK_SH))
@@ -38,16 +42,29 @@ def main(arguments: list[str]) -> int:
             file=sys.stderr,
         )
         return 1
-    fcntl.flock(owner, fcntl.LOCK_SH)  # the Snakemake that unlocks takes a share of it
-    _wait_for_jobs()
-    if _left_locks():
-        print("An earlier run was killed: removing the lock it left.", file=sys.stderr)
-        subprocess.run([sys.executable, "-m", "snakemake", *arguments, "--unlock"], check=True, capture_output=True)
-    owner.close()
+    with owner:
+        fcntl.flock(owner, fcntl.LOCK_SH)  # shared with the Snakemake that is started, and held until it ends
+        _wait_for_jobs()
+        if _left_locks():
+            print("An earlier run was killed: removing the lock it left.", file=sys.stderr)
+            if _snakemake([*arguments, "--unlock", "--quiet", "all"]):
+                return 1
+        return _snakemake(arguments)
+
+
+def _snakemake(arguments: list[str]) -> int:
+    """Exit code of a Snakemake that ends with this process; Ctrl-C is left to it."""
+    process = subprocess.Popen([sys.executable, "-m", "snakemake", *arguments], env=child_environment())
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        return subprocess.run([sys.executable, "-m", "snakemake", *arguments], check=False).returncode
-    except KeyboardInterrupt:
-        return 130
+        return process.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def child_environment() -> dict[str, str]:
+    """The environment of a Snakemake that is to end with this process."""
+    return {**os.environ, LAUNCHER: str(process_identity(os.getpid()))}
 
 
 def _wait_for_jobs() -> None:

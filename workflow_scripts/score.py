@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 def main(snakemake: Any) -> None:
     instances, source = json.loads(snakemake.params.settings), snakemake.input
     fitted, fitted_origin = read_detectors(source.detectors, instances)
-    provenance.require_parent(source.detectors, fitted_origin, "train", source.train)
+    train = None
+    if "train" in source.keys():  # noqa: SIM118
+        provenance.require_parent(source.detectors, fitted_origin, "train", source.train)
+        train, _ = read_features(source.train, arrays=())
     features, origin = read_features(source.features)
     provenance.require_same(source.features, source.detectors, "model", (origin, fitted_origin))
-    scores = score_instances(instances, features, fitted, read_features(source.train)[0])
+    scores = score_instances(instances, features, fitted, train)
     record = provenance.record(SCORES, instances, snakemake.params.digest, dict(source.items()), origin["seed"])
     write_scores(snakemake.output.scores, scores, features, record)
 

@@ -1,32 +1,28 @@
 """Print a paper's main tables and say where its files lie: `python -m workflow_scripts.show demo`."""
 
+import json
 import sys
 from pathlib import Path
 
 from methods.csv_file import read_csv
-from methods.settings.load import load_study
 from methods.settings.schema import ROOT, load_yaml
-from methods.settings.study import Study
 
 
 def main(paper: str) -> None:
-    study = load_study(load_yaml(ROOT / "config.yaml"))
-    results = Path(study.config["results"]["folder"])
+    results = Path(load_yaml(ROOT / "config.yaml")["results"]["folder"])
     folder = results / "papers" / paper
-    for name, entry in study.papers[paper]["tables"].items():
+    for record in sorted((folder / "tables").glob("*.csv.provenance.json"), reverse=True):
+        entry = json.loads(record.read_text(encoding="utf-8"))["settings"]
         if entry["kind"] == "main":
-            print(
-                f"\n{entry['caption']} (percent, mean over seeds {study.config['seeds']}; {'/'.join(entry['metrics'])})"
-            )
-            print(_text(_rows(study, entry, folder / "tables" / f"{name}.csv")))
-    print(f"\nTables with standard deviations: {folder}/tables (csv, md, tex)")
-    print(f"Figures: {folder}/figures (svg, pdf)\nReport: {results}/report.html")
+            print(f"\n{entry['caption']}: {'/'.join(entry['metrics'])} in percent, mean over seeds {entry['seeds']}")
+            print(_text(_rows(entry, Path(str(record).removesuffix(".provenance.json")))))
+    print(f"\nTables with standard deviations: {folder}/tables (csv, md, tex, html)")
+    print(f"Figures: {folder}/figures (svg, pdf)\nReport: {folder}/report.html")
 
 
-def _rows(study: Study, entry: dict, path: Path) -> list[list[str]]:
+def _rows(entry: dict, path: Path) -> list[list[str]]:
     """One column an OOD set or group, its metrics joined by slashes."""
-    keys = [f"set:{name}" for name in study.benchmarks[entry["benchmark"]]["ood"]]
-    keys += [f"group:{group}" for group in entry["groups"]]
+    keys = [f"set:{part['name']}" for part in entry["sets"]] + [f"group:{group}" for group in entry["groups"]]
     head = ["method", "score", "ID", *(key.split(":")[1].replace("_", " ") for key in keys)]
     return [head] + [
         [row["method"], row["score"], _percent(row["id:mean"])]

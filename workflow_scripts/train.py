@@ -12,17 +12,19 @@ from methods.networks.weights import KIND, save_model
 from methods.training.cost import cost_row
 from methods.training.fit import FitData, fit
 from methods.training.resume import resume_folder
-from workflow_scripts.job import run_job
+from workflow_scripts.job import hardware_of, run_job
 
 if TYPE_CHECKING:
     from snakemake.script import snakemake
 
 
 def main(snakemake: Any) -> None:
-    settings, hardware = json.loads(snakemake.params.settings), json.loads(snakemake.params.hardware)
+    settings, hardware = json.loads(snakemake.params.settings), hardware_of(snakemake)
     record = provenance.record(KIND, settings, snakemake.params.digest, dict(snakemake.input.items()), settings["seed"])
-    data = FitData(**{role: read_images(path) for role, path in snakemake.input.items()})
-    with resume_folder(Path(hardware["resume"]), provenance.fingerprint(record)) as folder:
+    names = {role: name.split("/") for role, name in settings["data"].items()}
+    data = FitData(**{role: read_images(path, *names[role]) for role, path in snakemake.input.items()})
+    waiting = Path(snakemake.config["results"]["folder"]) / "resume"
+    with resume_folder(waiting, provenance.fingerprint([hardware["name"], record])) as folder:
         result = fit(settings, data, hardware, folder / "checkpoint.safetensors")
         write_text(snakemake.output.history, csv_text(result.history))
         write_text(snakemake.output.cost, csv_text([cost_row(result.cost, hardware)]))

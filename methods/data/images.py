@@ -88,14 +88,14 @@ def write_images(path: str | Path, data: ImageSet, provenance: Mapping[str, Any]
         write_provenance(file, provenance)
 
 
-def read_images(path: str | Path) -> ImageSet:
-    """Read an image store into memory and check that it is whole.
+def read_images(path: str | Path, dataset: str | None = None, split: str | None = None) -> ImageSet:
+    """Read an image store into memory and check that it is whole and, if asked, that it is that set and split.
 
     Raises:
         ReproError: no such file, not an image store, truncated, or content unlike its recorded hash.
     """
     with open_hdf5(path) as file:
-        read_provenance(file, KIND)
+        _require_set(path, read_provenance(file, KIND)["settings"], dataset, split)
         require_datasets(file, ("images", "labels", "sample_ids"))
         data = ImageSet(
             images=file["images"][:],
@@ -107,6 +107,12 @@ def read_images(path: str | Path) -> ImageSet:
     if data.content_sha256() != recorded:
         raise ReproError(f"{path} does not hold what it recorded when written: delete it and run again.")
     return check_images(data, str(path))
+
+
+def _require_set(path: str | Path, settings: Mapping[str, Any], dataset: str | None, split: str | None) -> None:
+    found = (settings.get("dataset"), settings.get("split"))
+    if dataset is not None and found != (dataset, split):
+        raise ReproError(f"{path} holds {found[0]}/{found[1]}, expected {dataset}/{split}: delete it and run again.")
 
 
 def _in_range(labels: np.ndarray, classes: int) -> bool:

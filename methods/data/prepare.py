@@ -26,12 +26,18 @@ def prepare(settings: Mapping[str, Any], files: Mapping[str, Path], entries: Seq
     name = f"{settings['dataset']}/{settings['split']}"
     options = dict(settings["reader"])
     data = registry.load("data.readers", options.pop("name")).read(files, entries, options)
-    _verify(data, settings.get("content_sha256"), name)
+    _verify(data, settings, name)
     return check_images(replace(data, images=render_images(data.images, settings["render"], name)), name)
 
 
-def _verify(data: ImageSet, expected: str | None, name: str) -> None:
-    found = data.content_sha256()
+def _verify(data: ImageSet, settings: Mapping[str, Any], name: str) -> None:
+    known = {"count": len(data.images), "classes": list(data.classes)}
+    for key, value in known.items():
+        if key in settings and settings[key] != value:
+            raise ReproError(
+                f"{name} was read with {key} {value}, the catalog has {settings[key]}: correct one of them."
+            )
+    found, expected = data.content_sha256(), settings.get("content_sha256")
     if expected is not None and found != expected:
         raise ReproError(
             f"{name} was read as content {found[:12]}, the catalog expects {expected[:12]}: the archive, its "

@@ -3,7 +3,8 @@
 import numpy as np
 
 from methods.errors import refuse
-from methods.metrics.ranking import average_precision, count, trapezoid_precision
+from methods.metrics.counts import average_precision, count, trapezoid_precision
+from methods.metrics.vectors import unit_rows
 
 MAP_RULES = {"average_precision": average_precision, "trapezoid": trapezoid_precision}
 
@@ -54,9 +55,3 @@ def rankable_classes(labels: np.ndarray) -> np.ndarray:
     """(C,) which classes of multi-hot labels (N, C) have images with and without them."""
     truth = labels.astype(bool)
     return np.asarray(truth.any(axis=0) & ~truth.all(axis=0))
-
-
-def unit_rows(x: np.ndarray) -> np.ndarray:
-    """Rows of (N, D) scaled to length 1; a zero row stays zero."""
-    length = np.linalg.norm(x, axis=1, keepdims=True)
-    return x / np.where(length > 0, length, 1)

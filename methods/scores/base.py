@@ -29,9 +29,9 @@ def fit_instances(instances: Instances, train: Features, readout: Readout) -> Fi
 
 
 def score_instances(
-    instances: Instances, features: Features, fitted: Mapping[str, Mapping[str, np.ndarray]], train: Features
+    instances: Instances, features: Features, fitted: Mapping[str, Mapping[str, np.ndarray]], train: Features | None
 ) -> dict[str, np.ndarray]:
-    """(N,) float64 scores of every instance.
+    """(N,) float64 scores of every instance; ``train`` may be absent where no instance needs it.
 
     Raises:
         ReproError: a score is NaN or infinite, or the features lack what a score needs.
@@ -42,16 +42,11 @@ def score_instances(
         module = registry.load("scores", parameters["score"])
         known = dict(fitted[name])
         if "train_embedding" in module.RECORD["needs"]:
+            assert train is not None
             known["train_embedding"] = train.embedding
         scores[name] = np.asarray(module.score(features, known, parameters), dtype=np.float64)
         check_finite(scores[name], f"The scores {name!r}", features.sample_ids)
     return scores
-
-
-def needs_training_set(instances: Instances) -> bool:
-    """Whether any instance scores against the training embeddings themselves."""
-    known = registry.records("scores")
-    return any("train_embedding" in known[part["score"]]["needs"] for part in instances.values())
 
 
 def _require_parts(instances: Instances, features: Features, what: str) -> None:

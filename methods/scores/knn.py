@@ -7,7 +7,7 @@ import numpy as np
 
 from methods.errors import refuse
 from methods.features.arrays import Features
-from methods.metrics.identification import unit_rows
+from methods.metrics.vectors import unit_rows
 
 RECORD = {
     "title": "KNN",

@@ -10,7 +10,7 @@ import numpy as np
 
 from methods.errors import refuse
 from methods.features.arrays import Features, Readout
-from methods.metrics.identification import unit_rows
+from methods.metrics.vectors import unit_rows
 
 RECORD = {
     "title": "Mahalanobis (total covariance)",

@@ -30,6 +30,7 @@ TARGETS = frozenset(
         "evaluate",
         "make_table",
         "make_figure",
+        "make_report",
         "environment",
     ]
 )

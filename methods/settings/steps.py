@@ -7,6 +7,7 @@ reruns nothing.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from methods.provenance import fingerprint
 from methods.registry import module_name, records
 from methods.settings.study import Run, Study
 from methods.source_digest import source_digest
@@ -28,8 +29,15 @@ def prepare_settings(study: Study, dataset: str, split: str, render: Mapping[str
     """Settings of one split of the image store."""
     record = study.catalog[dataset]
     part = record["splits"][split]
-    known = {key: part[key] for key in ("list", "list_sha256", "content_sha256") if key in part}
-    return {"dataset": dataset, "split": split, "reader": record["reader"], "render": dict(render), **known}
+    known = {key: part[key] for key in ("count", "list", "list_sha256", "content_sha256") if key in part}
+    return {
+        "dataset": dataset,
+        "split": split,
+        "reader": record["reader"],
+        "classes": record["classes"],
+        "render": dict(render),
+        **known,
+    }
 
 
 def train_settings(study: Study, run: Run) -> dict[str, Any]:
@@ -39,7 +47,8 @@ def train_settings(study: Study, run: Run) -> dict[str, Any]:
     return {
         "task": benchmark["task"],
         "architecture": architecture(study, run),
-        "normalisation": benchmark["normalisation"],
+        "normalisation": normalisation(study, run),
+        "data": {role: "/".join(part) for role, part in train_sets(study, run).items()},
         "objective": recipe["objective"],
         "switches": resolve_switches(record, run.protocol, recipe["switches"]),
         "precision": study.config["precision"],
@@ -70,11 +79,19 @@ def train_sets(study: Study, run: Run) -> dict[str, tuple[str, str]]:
     return sets
 
 
-def extract_settings(study: Study, run: Run) -> dict[str, Any]:
-    """Settings of feature extraction."""
+def normalisation(study: Study, run: Run) -> dict[str, Any]:
+    """Channel statistics of the recipe if it has its own, else of the benchmark."""
+    return study.recipe(run).get("normalisation", study.benchmarks[run.benchmark]["normalisation"])
+
+
+def extract_settings(study: Study, run: Run, dataset: str, split: str) -> dict[str, Any]:
+    """Settings of the extraction of one split, with the training whose model it must be."""
     return {
         "architecture": architecture(study, run),
-        "normalisation": study.benchmarks[run.benchmark]["normalisation"],
+        "training": fingerprint(train_settings(study, run)),
+        "dataset": dataset,
+        "split": split,
+        "normalisation": normalisation(study, run),
         "cpu_threads": study.recipe(run)["cpu_threads"],
     }
 
@@ -107,19 +124,27 @@ def prepare_digest(study: Study, dataset: str) -> str:
 
 def train_digest(study: Study, run: Run) -> str:
     """Digest of the engine and of the objective and network the run names."""
-    return source_digest(["methods.training.fit", *_named(study, run)])
+    return source_digest(["methods.training.fit", "methods.networks.weights", *_named(study, run)])
 
 
 def extract_digest(study: Study, run: Run) -> str:
     """Digest of feature extraction with the network the run names."""
     network = study.benchmarks[run.benchmark]["network"]["name"]
-    return source_digest(["methods.features.extract", module_name("networks", network)])
+    engine = ["methods.features.extract", "methods.features.store", "methods.training.device"]
+    return source_digest([*engine, module_name("networks", network)])
 
 
 def score_digest(study: Study, run: Run) -> str:
     """Digest of the scores the run names."""
     names = {part["score"] for part in score_settings(study, run).values()}
-    return source_digest(["methods.scores.base", *(module_name("scores", name) for name in names)])
+    engine = ["methods.scores.base", "methods.features.score_store"]
+    return source_digest([*engine, *(module_name("scores", name) for name in names)])
+
+
+def scores_need_training_set(study: Study, run: Run) -> bool:
+    """Whether a score of the run works on the training embeddings themselves."""
+    known = records("scores")
+    return any("train_embedding" in known[part["score"]]["needs"] for part in score_settings(study, run).values())
 
 
 def digest(*modules: str) -> str:

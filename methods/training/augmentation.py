@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from methods.training.colour import colour_jitter, grayscale
+from methods.training.device import upload
 
 _TRIES = 10  # draws of a random crop before the centre is taken, as in torchvision
 
@@ -46,9 +47,8 @@ def augment(images: torch.Tensor, spec: Mapping[str, Any], generator: torch.Gene
 
 def normalise(x: torch.Tensor, normalisation: Mapping[str, Any]) -> torch.Tensor:
     """Subtract the channel means of (B, 3, H, W) images and divide by the standard deviations."""
-    mean = torch.tensor(normalisation["mean"]).to(x.device, non_blocking=True)
-    std = torch.tensor(normalisation["std"]).to(x.device, non_blocking=True)
-    return (x - mean[:, None, None]) / std[:, None, None]
+    mean, std = (upload(torch.tensor(normalisation[key])[:, None, None], x.device) for key in ("mean", "std"))
+    return (x - mean) / std
 
 
 def plain(images: torch.Tensor) -> torch.Tensor:
@@ -87,11 +87,11 @@ def _centre_box(height: int, width: int, aspect: list[float]) -> list[int]:
 
 def resized_crop(x: torch.Tensor, boxes: torch.Tensor, flip: torch.Tensor) -> torch.Tensor:
     """Crop (B, 3, H, W) images to ``boxes`` (B, 4), scale back to (H, W), mirror where ``flip`` (B,) holds."""
+    boxes, flip = upload(boxes, x.device), upload(flip, x.device)
     rows = resize_matrix(boxes[:, 0], boxes[:, 2], x.shape[2])
     columns = resize_matrix(boxes[:, 1], boxes[:, 3], x.shape[3])
     columns = torch.where(flip[:, None, None], columns.flip(1), columns)
-    rows, columns = (m.to(x.device, non_blocking=True)[:, None] for m in (rows, columns))
-    return rows @ x @ columns.transpose(-1, -2)
+    return rows[:, None] @ x @ columns[:, None].transpose(-1, -2)
 
 
 def resize_matrix(start: torch.Tensor, length: torch.Tensor, size: int) -> torch.Tensor:
@@ -100,8 +100,9 @@ def resize_matrix(start: torch.Tensor, length: torch.Tensor, size: int) -> torch
     A triangle of the width of one output pixel, or of one input pixel where the line is stretched.
     """
     scale = (length / size)[:, None, None]
-    centre = (torch.arange(size)[None, :, None] + 0.5) * scale + start[:, None, None]
-    pixel = torch.arange(size)[None, None, :]
+    line = torch.arange(size, device=start.device)
+    centre = (line[None, :, None] + 0.5) * scale + start[:, None, None]
+    pixel = line[None, None, :]
     weight = (1 - (pixel + 0.5 - centre).abs() / scale.clamp_min(1)).clamp_min(0)
     inside = (pixel >= start[:, None, None]) & (pixel < (start + length)[:, None, None])
     weight = weight * inside
@@ -111,7 +112,7 @@ def resize_matrix(start: torch.Tensor, length: torch.Tensor, size: int) -> torch
 def random_crop(x: torch.Tensor, padding: int, generator: torch.Generator) -> torch.Tensor:
     """A window of full size at a random place of (B, 3, H, W) images padded with black."""
     batch, _, height, width = x.shape
-    place = torch.randint(0, 2 * padding + 1, (2, batch), generator=generator).to(x.device, non_blocking=True)
+    place = upload(torch.randint(0, 2 * padding + 1, (2, batch), generator=generator), x.device)
     padded = torch.nn.functional.pad(x, [padding] * 4)
     rows = place[0][:, None] + torch.arange(height, device=x.device)
     columns = place[1][:, None] + torch.arange(width, device=x.device)
@@ -120,4 +121,4 @@ def random_crop(x: torch.Tensor, padding: int, generator: torch.Generator) -> to
 
 
 def _flip(x: torch.Tensor, flip: torch.Tensor) -> torch.Tensor:
-    return torch.where(flip.to(x.device, non_blocking=True)[:, None, None, None], x.flip(3), x)
+    return torch.where(upload(flip, x.device)[:, None, None, None], x.flip(3), x)

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from methods.training.device import upload
+
 _LUMA = (0.299, 0.587, 0.114)
 
 Operation = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -25,14 +27,14 @@ def colour_jitter(x: torch.Tensor, spec: Mapping[str, Any], generator: torch.Gen
         for number, (name, operation) in enumerate(OPERATIONS.items()):
             chosen = torch.nonzero(applied & (order[:, position] == number))[:, 0]
             if spec[name] > 0 and len(chosen):
-                index = chosen.to(x.device, non_blocking=True)
+                index = upload(chosen, x.device)
                 x[index] = operation(x[index], factors[name][chosen])
     return x
 
 
 def grayscale(x: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
     """Gray where ``chosen`` (B,) holds."""
-    mask = chosen.to(x.device, non_blocking=True)[:, None, None, None]
+    mask = upload(chosen, x.device)[:, None, None, None]
     return torch.where(mask, luminance(x).expand_as(x), x)
 
 
@@ -62,7 +64,7 @@ def hue(x: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
     value, least = x.amax(dim=1), x.amin(dim=1)
     chroma = value - least
     angle = (_hue_sextant(x, value, chroma) / 6 + _wide(shift, x)[:, 0]) % 1
-    sector = torch.tensor([5.0, 3.0, 1.0]).to(x.device, non_blocking=True)[:, None, None]
+    sector = upload(torch.tensor([5.0, 3.0, 1.0]), x.device)[:, None, None]
     k = (sector + 6 * angle[:, None]) % 6
     return value[:, None] - chroma[:, None] * torch.minimum(k, 4 - k).clamp(0, 1)
 
@@ -94,4 +96,4 @@ def _blend(x: torch.Tensor, other: torch.Tensor, factor: torch.Tensor) -> torch.
 
 
 def _wide(factor: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    return factor.to(x.device, non_blocking=True)[:, None, None, None]
+    return upload(factor, x.device)[:, None, None, None]

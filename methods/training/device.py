@@ -1,5 +1,6 @@
 """Where and in which arithmetic to compute."""
 
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
@@ -23,11 +24,13 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def prepare_device(name: str, cpu_threads: int, deterministic: bool) -> torch.device:
-    """Choose the device and set what torch should keep to: number of CPU threads, deterministic kernels."""
+def prepare_device(name: str, cpu_threads: int, deterministic: bool, precision: str = "fp32") -> torch.device:
+    """Choose the device and set what torch keeps to: CPU threads, deterministic kernels, TF32 only if asked for."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts; without it cuBLAS may vary
     device = choose_device(name)
     torch.set_num_threads(cpu_threads)
     if device.type == "cuda":  # on a CPU the kernels used here are deterministic anyway, and asking costs a second
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
         torch.backends.cudnn.benchmark = not deterministic
         torch.backends.cudnn.deterministic = deterministic
         torch.use_deterministic_algorithms(deterministic, warn_only=True)
@@ -35,15 +38,20 @@ def prepare_device(name: str, cpu_threads: int, deterministic: bool) -> torch.de
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """Mixed precision for forward passes; nothing for fp32."""
-    if precision == "fp32":
+    """Mixed precision for forward passes; nothing for fp32 and tf32."""
+    if precision not in DTYPES:
         return nullcontext()
     return torch.autocast(device.type, dtype=DTYPES[precision])
+
+
+def upload(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """``tensor`` on ``device`` without waiting for what the device is doing."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Draw torch's default random numbers from ``seed`` inside, and leave the outside stream untouched."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from methods import registry
 from methods.data.images import ImageSet
@@ -25,7 +26,7 @@ from methods.progress import EpochProgress
 from methods.training import checkpoint as ckpt
 from methods.training.augmentation import augment, normalise, plain
 from methods.training.batches import cycled_batch, epoch_batches, steps_per_epoch
-from methods.training.device import autocast, prepare_device, seeded
+from methods.training.device import autocast, prepare_device, seeded, upload
 from methods.training.epoch import EpochSums
 from methods.training.optimisers import Stepper
 from methods.training.outliers import forward_with_outliers
@@ -81,7 +82,9 @@ def fit(settings: Mapping[str, Any], data: FitData, hardware: Mapping[str, Any],
 class _Trainer:
     def __init__(self, settings: Mapping[str, Any], data: FitData, hardware: Mapping[str, Any], resume: Path) -> None:
         self.settings, self.hardware, self.resume = settings, hardware, resume
-        self.device = prepare_device(hardware["device"], settings["cpu_threads"], hardware["deterministic"])
+        self.device = prepare_device(
+            hardware["device"], settings["cpu_threads"], hardware["deterministic"], settings["precision"]
+        )
         self.train = self._resident(data.train)
         self.labels = _labels(data.train, settings).to(self.device)
         self.validation = data.validation
@@ -89,7 +92,7 @@ class _Trainer:
         self.record = registry.records("objectives")[settings["objective"]["name"]]
         self.model, self.objective = build(settings, self.device)
         self.length = self._length()
-        self.stepper = Stepper(self.model, settings, self.length, self.device)
+        self.stepper = Stepper(nn.ModuleList([self.model, self.objective]), settings, self.length, self.device)
         self.progress = ckpt.Progress()
         self.best: dict[str, torch.Tensor] = {}
 
@@ -129,7 +132,8 @@ class _Trainer:
     def _step(self, epoch: int, step: int, index: torch.Tensor) -> Terms:
         s = self.settings
         self.stepper.set_rate(step)
-        images, labels = self.train[index.to(self.device)], self.labels[index.to(self.device)]
+        index = upload(index, self.device)
+        images, labels = self.train[index], self.labels[index]
         draw = generator(s["seed"], "augmentation", epoch, step)
         views = torch.cat([augment(images, s["augmentation"], draw) for _ in range(self.record["views"])])
         outputs, outlier_outputs = self._forward(self._input(views), step, draw)
@@ -143,7 +147,7 @@ class _Trainer:
             with autocast(self.device, s["precision"]):
                 return self.model(images).float(), None
         index = cycled_batch(len(self.outliers), s["outlier_batch"], s["seed"], step)
-        extra = self._input(augment(self.outliers[index.to(self.device)], s["augmentation"], draw))
+        extra = self._input(augment(self.outliers[upload(index, self.device)], s["augmentation"], draw))
         with autocast(self.device, s["precision"]):  # augmentation stays outside: in float32 for both domains
             return forward_with_outliers(self.model, images, extra, s["switches"]["bn_mode"])
 
@@ -241,9 +245,10 @@ class _Trainer:
 
     def _outputs(self, images: torch.Tensor) -> Iterator[Outputs]:
         self.model.eval()
-        with torch.no_grad(), autocast(self.device, self.settings["precision"]):
-            for part in images.split(_EVALUATION_BATCH):
-                yield self.model(self._input(plain(part)))
+        for part in images.split(_EVALUATION_BATCH):
+            with torch.no_grad(), autocast(self.device, self.settings["precision"]):
+                outputs = self.model(self._input(plain(part)))
+            yield outputs.float()
         self.model.train()
 
     def _plain_outputs(self) -> Iterator[tuple[Outputs, torch.Tensor]]:

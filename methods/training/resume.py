@@ -29,7 +29,10 @@ def _lock(folder: Path) -> IO[str]:
     """The folder's lock file, held; made again if its last owner removed the folder in between."""
     while True:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / "lock", "a")  # noqa: SIM115
+        try:
+            lock = open(folder / "lock", "a")  # noqa: SIM115
+        except FileNotFoundError:
+            continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

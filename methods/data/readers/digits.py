@@ -9,9 +9,11 @@ import numpy as np
 
 from methods.data.images import ImageSet
 from methods.data.readers.cells import draw
+from methods.errors import refuse
 
 RECORD = {
     "title": "Digits of scikit-learn, alone or as 2x2 mosaics",
+    "required": ["digits"],
     "parameters": {
         "digits": {
             "type": "array",
@@ -56,4 +58,6 @@ def _scrambled(row: np.ndarray, index: int) -> np.ndarray:
 def _labels(entries: Sequence[str], target: np.ndarray, options: Mapping[str, Any]) -> np.ndarray:
     digits = np.array([[target[int(cell)] for cell in entry.split()] for entry in entries])
     present = (digits[:, :, None] == np.array(options["digits"])).any(axis=1)
+    others = sorted(set(digits.ravel().tolist()) - set(options["digits"]))
+    refuse(bool(others), f"The entries show the digits {others}, which the reader's classes {options['digits']} lack.")
     return present.astype(np.uint8) if options["multi_label"] else present.argmax(axis=1).astype(np.int64)

@@ -10,7 +10,7 @@ from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from methods.features.store import read_features
-from methods.metrics.identification import unit_rows
+from methods.metrics.vectors import unit_rows
 from methods.reporting.figures.sources import Source, methods_of, of_method
 from methods.reporting.style import colour_of, panels
 

@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from methods.features.score_store import read_scores
-from methods.metrics.ranking import auroc, count
+from methods.metrics.counts import count
+from methods.metrics.ranking import auroc
 from methods.reporting.figures.sources import Source, methods_of, of_method, ood_order, panel_pairs
 from methods.reporting.style import LINES, colour_of, panels
 
