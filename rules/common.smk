@@ -143,7 +143,8 @@ def table_outputs(paper):
 
 
 def figure_outputs(paper):
-    names = STUDY.papers[paper]["figures"]
+    entries = STUDY.papers[paper]["figures"]
+    names = [name for name, entry in entries.items() if outputs.drawable(STUDY, entry)]
     return expand(
         "{figure}.{form}",
         figure=expand(FIGURE, paper=paper, name=names),
@@ -210,11 +211,14 @@ def figure_entry(wildcards):
 def table_inputs(wildcards):
     entry = table_entry(wildcards)
     pattern = COST if entry["kind"] == "cost" else METRICS
-    return [run_path(pattern, run) for run in outputs.table_runs(STUDY, entry)]
+    return [run_path(pattern, run) for run in outputs.table_runs(STUDY, wildcards.paper, entry)]
 
 
 def figure_inputs(wildcards):
-    return [figure_source(source, run) for source, run in outputs.figure_sources(STUDY, figure_entry(wildcards))]
+    return [
+        figure_source(source, run)
+        for source, run in outputs.figure_sources(STUDY, wildcards.paper, figure_entry(wildcards))
+    ]
 
 
 def figure_source(source, run):

@@ -25,7 +25,10 @@ rule make_table:
         mem_mb=1000,
         runtime=30,
     params:
-        settings=lambda wildcards: canonical_json(outputs.table_settings(STUDY, table_entry(wildcards))),
+        settings=lambda wildcards: canonical_json(
+            outputs.table_settings(STUDY, wildcards.paper, table_entry(wildcards))
+        ),
+        caption=lambda wildcards: table_entry(wildcards)["caption"],
         digest=steps.digest("methods.reporting.tables", "methods.reporting.layout"),
     message:
         "table {wildcards.name} of {wildcards.paper}"
@@ -58,7 +61,10 @@ rule make_figure:
         mem_mb=2000,
         runtime=60,
     params:
-        settings=lambda wildcards: canonical_json(outputs.figure_settings(STUDY, figure_entry(wildcards))),
+        settings=lambda wildcards: canonical_json(
+            outputs.figure_settings(STUDY, wildcards.paper, figure_entry(wildcards))
+        ),
+        caption=lambda wildcards: outputs.figure_caption(STUDY, figure_entry(wildcards)),
         digest=lambda wildcards: steps.digest(f"methods.reporting.figures.{figure_entry(wildcards)['kind']}"),
     message:
         "figure {wildcards.name} of {wildcards.paper}"

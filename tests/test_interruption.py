@@ -82,6 +82,18 @@ def test_a_killed_snakemake_leaves_jobs_that_end_and_a_lock_that_is_cleared(tmp_
     assert process_identity(job) is None
 
 
+def test_a_killed_launcher_takes_snakemake_and_its_jobs_along(tmp_path, expected):
+    write_inputs(tmp_path)
+    process = start(tmp_path, TABLE)
+    job, snakemake = wait_for_job(process, "train"), snakemake_pid(process)
+    process.kill()
+    process.wait(60)
+    time.sleep(2)
+    assert process_identity(snakemake) is None
+    assert process_identity(job) is None
+    finishes_with(tmp_path, expected)
+
+
 def test_ctrl_c_stops_all_and_the_next_run_goes_on(tmp_path, expected):
     write_inputs(tmp_path)
     process = start(tmp_path, TABLE)

@@ -337,6 +337,25 @@ def test_a_new_part_is_one_file(tmp_path, monkeypatch):
     assert registry.module_name("new_parts", "one") == "methods.new_parts.one"
 
 
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "RECORD = {'title': 'One', 'paper': '', 'needs': [], 'parameters': {}}\n",
+            r"one.py lacks tasks; it needs title",
+        ),
+        ("RECORD = dict(title='One')\n", "one.py is no literal"),
+        ("def broken(:\n", "one.py is no valid Python: line 1"),
+    ],
+)
+def test_a_record_that_cannot_be_used_is_named(text, sentence, tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    (tmp_path / "scores").mkdir()
+    (tmp_path / "scores" / "one.py").write_text(text)
+    with pytest.raises(ReproError, match=sentence):
+        registry.records.__wrapped__("scores")
+
+
 def test_records_are_read_without_importing_torch():
     code = (
         "import sys; from methods.registry import records\n"

@@ -302,6 +302,14 @@ def test_float32_features_give_nearly_the_scores_of_float64(random_sets):
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("wrong", [lambda z: z[:2, 0], lambda z: z])
+def test_a_score_that_gives_not_one_value_an_image_is_refused(wrong, random_sets, monkeypatch):
+    train, queries = random_sets
+    monkeypatch.setattr(registry.load("scores", "msp"), "score", lambda f, fitted, p: wrong(f.embedding))
+    with pytest.raises(ReproError, match=r"The score 'msp' gave values of shape .* expected one an image"):
+        score_instances({"msp": {"score": "msp"}}, queries, {"msp": {}}, train)
+
+
 def test_only_neighbours_need_the_training_set():
     assert [name for name, record in RECORDS.items() if "train_embedding" in record["needs"]] == ["knn"]
 

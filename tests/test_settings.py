@@ -597,7 +597,7 @@ def test_an_unavailable_set_leaves_the_ood_sets_and_stays_in_its_group(tmp_path)
     told = steps.evaluate_settings(study, study.runs("digits")[0])
     assert list(study.ood_sets("digits")) == told["sets"] == ["digits_held_out"]
     assert told["groups"] == {"near": ["digits_held_out"], "far": ["uniform_noise"], "all_sets": ["uniform_noise"]}
-    table = outputs.table_settings(study, study.papers["study"]["tables"]["main"])
+    table = outputs.table_settings(study, "study", study.papers["study"]["tables"]["main"])
     assert {part["name"]: part["available"] for part in table["sets"]} == {
         "digits_held_out": True,
         "uniform_noise": False,
@@ -698,7 +698,7 @@ def test_training_reads_only_the_sets_its_recipe_needs(tmp_path):
 
 def test_a_table_keeps_the_labels_in_paper_order(tmp_path):
     study = study_of(tmp_path)
-    told = outputs.table_settings(study, study.papers["study"]["tables"]["main"])
+    told = outputs.table_settings(study, "study", study.papers["study"]["tables"]["main"])
     assert told["methods"] == [["plain", "Label of plain"], ["adapt", "Label of ADAPT"]]
     assert told["scores"] == [["msp", "Label of MSP"], ["knn10", "knn10"]]
     assert told["runs"][0] == ["plain", "corrected", 0]
@@ -706,13 +706,42 @@ def test_a_table_keeps_the_labels_in_paper_order(tmp_path):
 
 def test_a_figure_has_one_source_for_every_file_it_reads(tmp_path):
     study = study_of(tmp_path)
-    told = outputs.figure_settings(study, study.papers["study"]["figures"]["energies"])
+    told = outputs.figure_settings(study, "study", study.papers["study"]["figures"]["energies"])
     assert (told["head_classes"], told["score"]) == (1, "joint_energy")
     assert [(part["method"], part["role"], part["dataset"]) for part in told["sources"]] == [
         (method, role, dataset)
         for method in ("bce", "edge")
         for role, dataset in (("id", "digit_mosaics"), ("ood", "held_out_mosaics"), ("ood", "scrambled_mosaics"))
     ]
+
+
+def test_the_tables_of_a_paper_do_not_depend_on_other_papers(tmp_path):
+    alone = study_of(tmp_path)
+    joined = study_of(tmp_path)
+    joined.evaluate["digits"]["guest"] = ["msp"]
+    joined.evaluate["digits"]["plain"].append("knn10")
+    for study in (alone, joined):
+        study.papers["study"]["evaluate"] = {"digits": {"plain": ["msp"]}, **study.papers["study"]["evaluate"]}
+    entry = alone.papers["study"]["tables"]["main"]
+    assert outputs.table_settings(joined, "study", entry) == outputs.table_settings(alone, "study", entry)
+
+
+@pytest.mark.parametrize("text", ["[0, 1, 2]", "[7]"])
+def test_seeds_given_on_the_command_line_arrive_as_texts_and_become_numbers(text):
+    leaves = yaml.load(text, Loader=yaml.BaseLoader)
+    assert load_config({"seeds": leaves})["seeds"] == yaml.safe_load(text)
+
+
+def test_numbers_and_truth_values_inside_mappings_become_what_the_schema_asks_for():
+    found = load_config({"hardware": {"checkpoint_seconds": "5", "deterministic": "false", "extraction_batch": "7"}})
+    assert found["hardware"]["checkpoint_seconds"] == 5
+    assert found["hardware"]["deterministic"] is False
+    assert found["hardware"]["extraction_batch"] == 7
+
+
+def test_a_native_render_of_another_size_is_found_before_the_first_job(tmp_path):
+    with pytest.raises(ReproError, match=r"benchmarks.digits.render asks for 12 pixels .* digits has 8x8"):
+        study_of(tmp_path, {"benchmarks.digits.render.size": 12})
 
 
 def test_settings_of_prepared_images_hold_what_identifies_them(tmp_path):

@@ -96,6 +96,30 @@ def test_a_new_seed_trains_only_that_seed(folder):
     assert (jobs["train"], jobs["extract_features"], jobs["score"]) == (1, 4, 3)
 
 
+def test_seeds_can_be_given_on_the_command_line(folder):
+    assert planned(folder, "--config", "seeds=[0, 3]")["train"] == 1
+
+
+def test_the_model_of_another_seed_is_refused(folder):
+    write_inputs(folder, seeds=[0, 1])
+    assert snakemake(folder, MODEL.replace("seed0", "seed1")).returncode == 0
+    shutil.copy(folder / MODEL.replace("seed0", "seed1"), folder / MODEL)
+    write_inputs(folder)
+    failing(folder, f"{EVALUATION}/features/digits/test.h5", "under other settings or another seed (seed 1)")
+
+
+def test_an_edited_metrics_file_is_refused(folder):
+    path = folder / EVALUATION / "metrics.csv"
+    path.write_text(path.read_text().replace("0.", "0.9", 1))
+    failing(folder, TABLE, "was changed after it was made")
+
+
+def test_a_figure_whose_sets_cannot_be_had_is_left_out(folder):
+    roc = {"kind": "roc_curves", "benchmark": "digits", "caption": "ROC", "sets": ["uniform_noise"]}
+    write_inputs(folder, changed(figures={"roc": roc}), datasets={"unavailable": ["uniform_noise"]})
+    assert "make_figure" not in planned(folder)
+
+
 def test_a_new_ood_set_is_extracted_and_scored_alone(folder):
     benchmarks = copy.deepcopy(PAPER["benchmarks"])
     benchmarks["digits"]["ood"]["photo_patches"] = {"groups": ["far"]}
@@ -110,7 +134,7 @@ def test_an_unavailable_set_leaves_the_run_and_marks_the_table(folder):
     assert snakemake(folder, "micro").returncode == 0
     row = read_csv(folder / TABLE)[0]
     assert row["set:uniform_noise:auroc:mean"] == "n/a"
-    assert row["group:far:auroc:mean"] == "n/a"
+    assert row["group:far:auroc:mean"] == "0 of 1"
     assert float(row["group:near:auroc:mean"]) > 0
 
 

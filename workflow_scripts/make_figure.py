@@ -21,7 +21,7 @@ def main(snakemake: Any) -> None:
     figure = registry.load("reporting.figures", settings["kind"]).draw(settings, sources)
     save(figure, snakemake.output.svg, snakemake.output.pdf)
     parents = {f"{s.method}/{s.dataset or 'history'}": s.path for s in sources}
-    record = provenance.record("figure", settings, snakemake.params.digest, parents)
+    record = provenance.record("figure", settings, snakemake.params.digest, parents, settings["seed"])
     provenance.write_sidecar(snakemake.output.svg, record)
 
 

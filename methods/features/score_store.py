@@ -61,4 +61,6 @@ def read_scores(path: str | Path) -> tuple[dict[str, np.ndarray], np.ndarray, di
         scores = {name: data[:] for name, data in file["scores"].items()}
         labels = file["labels"][:]
     refuse(len(labels) == 0, f"{path} holds no image: an empty set cannot be evaluated.")
+    for name, values in scores.items():
+        refuse(values.shape != (len(labels),), f"{path} has {len(labels)} images but scores {name!r} {values.shape}.")
     return scores, labels, provenance

@@ -17,11 +17,12 @@ METRICS = {
     "aupr_in": ("AUPR-in", 1),
     "aupr_out": ("AUPR-out", 1),
 }
+# Column of cost.csv -> (name in the table's CSV, heading, factor)
 COSTS = {
-    "seconds": ("Seconds", 1),
-    "images_per_second": ("Images/s", 1),
-    "peak_process_bytes": ("Process memory (MiB)", 2**-20),
-    "peak_gpu_bytes": ("GPU memory (MiB)", 2**-20),
+    "seconds": ("seconds", "Seconds", 1),
+    "images_per_second": ("images_per_second", "Images/s", 1),
+    "peak_process_bytes": ("peak_process_mib", "Process memory (MiB)", 2**-20),
+    "peak_gpu_bytes": ("peak_gpu_mib", "GPU memory (MiB)", 2**-20),
 }
 AUPR_RULE = "average_precision"
 ID_RULES = ("classifier", "prototype", "class_mean", "average_precision")
@@ -82,7 +83,7 @@ def main_table(settings: Mapping[str, Any], runs: RunRows) -> Table:
             own = [rows for (name, p, _), rows in runs if name == method and p == protocol]
             present = {row["score"] for rows in own for row in rows}
             for score, score_label in settings["scores"]:
-                if score in present:
+                if score in settings["run_scores"][method] and score in present:
                     table.rows.append((_row_label(label, protocol, protocols), score_label))
                     table.cells.append([_cell(own, score, column, settings) for column in columns])
     refuse(
@@ -95,15 +96,17 @@ def main_table(settings: Mapping[str, Any], runs: RunRows) -> Table:
 
 def cost_table(settings: Mapping[str, Any], runs: RunRows) -> Table:
     """Seconds, images a second and peak memory of training; differs from run to run, so it is never compared."""
-    columns = [Column(key, "Training", name, 0) for key, (name, _) in COSTS.items()]
-    table = Table(columns, [], [], f"{settings['caption']}. Mean over seeds {_seeds(settings)}.")
+    on_gpu = any(float(rows[0]["peak_gpu_bytes"]) > 0 for _, rows in runs)
+    costs = {key: cost for key, cost in COSTS.items() if on_gpu or key != "peak_gpu_bytes"}
+    columns = [Column(name, "Training", heading, 0) for name, heading, _ in costs.values()]
+    table = Table(columns, [], [], f"{settings['caption']}. Mean ± standard deviation over seeds {_seeds(settings)}.")
     protocols = _protocols(settings)
     for method, label in settings["methods"]:
         for protocol in protocols:
             own = [rows for (name, p, _), rows in runs if name == method and p == protocol]
             table.rows.append((_row_label(label, protocol, protocols), ""))
             table.cells.append(
-                [spread([scale * float(rows[0][key]) for rows in own]) for key, (_, scale) in COSTS.items()]
+                [spread([scale * float(rows[0][key]) for rows in own]) for key, (*_, scale) in costs.items()]
             )
     return table
 

@@ -45,8 +45,14 @@ def score_instances(
             assert train is not None
             known["train_embedding"] = train.embedding
         scores[name] = np.asarray(module.score(features, known, parameters), dtype=np.float64)
+        _require_one_a_sample(name, scores[name], len(features.sample_ids))
         check_finite(scores[name], f"The scores {name!r}", features.sample_ids)
     return scores
+
+
+def _require_one_a_sample(name: str, values: np.ndarray, count: int) -> None:
+    if values.shape != (count,):
+        raise ReproError(f"The score {name!r} gave values of shape {values.shape}, expected one an image: ({count},).")
 
 
 def _require_parts(instances: Instances, features: Features, what: str) -> None:

@@ -70,10 +70,21 @@ def _benchmarks(study: Study) -> Iterator[str]:
             yield from _task(study, place, benchmark)
         for ood, part in benchmark["ood"].items():
             yield from _split(study, f"{place}.ood", ood, part["split"])
+        yield from _sizes(study, place, benchmark)
         if source["dataset"] in benchmark["ood"]:
             yield f"{place}.ood holds the ID set {source['dataset']!r} itself"
         if "outlier_exposure" in benchmark:
             yield from _outliers(study, place, benchmark)
+
+
+def _sizes(study: Study, place: str, benchmark: Mapping[str, Any]) -> Iterator[str]:
+    """Sets that a render without resizing cannot take."""
+    render, exposure = benchmark["render"], benchmark.get("outlier_exposure", {}).get("dataset")
+    names = {benchmark["in_distribution"]["dataset"], *benchmark["ood"], *([exposure] if exposure else [])}
+    for name in sorted(names & set(study.catalog)) if render["resize"] == "native" else ():
+        size = study.catalog[name]["image_size"]
+        if size != [render["size"]] * 2:
+            yield f"{place}.render asks for {render['size']} pixels without resizing, {name} has {size[0]}x{size[1]}"
 
 
 def _task(study: Study, place: str, benchmark: Mapping[str, Any]) -> Iterator[str]:
@@ -178,6 +189,7 @@ def _figure(study: Study, place: str, figure: Mapping[str, Any]) -> Iterator[str
     yield from part_problems("reporting.figures", "kind", figure, place, *FIGURE_KEYS)
     if figure.get("seed", study.config["seeds"][0]) not in study.config["seeds"]:
         yield f"{place}.seed is {figure['seed']}, config.seeds has {study.config['seeds']}"
+    yield from _figure_scores(study, place, figure)
     if isinstance(score := figure.get("score"), str) and figure["benchmark"] in study.evaluate:
         shown = {name for scores in study.evaluate[figure["benchmark"]].values() for name in scores}
         yield from _unknown(f"{place}.score", score, shown)
@@ -187,6 +199,17 @@ def _figure(study: Study, place: str, figure: Mapping[str, Any]) -> Iterator[str
         count = len(study.catalog.get(dataset, {}).get("classes", []))
         if head >= count:
             yield f"{place}.head_classes is {head}, the ID set has {count} classes"
+
+
+def _figure_scores(study: Study, place: str, figure: Mapping[str, Any]) -> Iterator[str]:
+    """Every method shown by scores must have one of those shown."""
+    record = registry.records("reporting.figures").get(figure["kind"], {})
+    evaluated = study.evaluate.get(figure["benchmark"], {})
+    default = record.get("parameters", {}).get("score", {}).get("default")
+    wanted = [figure.get("score", default)] if default else figure.get("scores", list(study.scores))
+    for method in figure.get("methods", evaluated) if record.get("needs") == "scores" else ():
+        if not set(wanted) & set(evaluated.get(method, wanted)):
+            yield f"{place} shows {', '.join(wanted)}, which {method} does not have: choose scores or methods"
 
 
 def _entry(study: Study, place: str, entry: Mapping[str, Any]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from methods.errors import ReproError
 from methods.settings.checks import study_problems
 from methods.settings.papers import complete_recipe, load_paper, recipe_on, resolve_recipe
 from methods.settings.parts import complete_part
-from methods.settings.schema import load_schema, problems, with_defaults
+from methods.settings.schema import load_schema, problems, typed, with_defaults
 from methods.settings.study import Study
 
 
@@ -19,9 +19,10 @@ def load_config(document: Mapping[str, Any]) -> dict[str, Any]:
         ReproError: lists every violation of the schema.
     """
     schema = load_schema("config")
-    if found := problems(dict(document), schema, "config"):
+    config = typed(document, schema)
+    if found := problems(config, schema, "config"):
         raise ReproError("\n".join(found))
-    return with_defaults(dict(document), schema)
+    return with_defaults(config, schema)
 
 
 def load_study(document: Mapping[str, Any]) -> Study:

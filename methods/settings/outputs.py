@@ -9,54 +9,68 @@ from methods.settings.parts import complete_part
 from methods.settings.study import Run, Study
 
 
-def table_runs(study: Study, entry: Mapping[str, Any]) -> list[Run]:
+def table_runs(study: Study, paper: str, entry: Mapping[str, Any]) -> list[Run]:
     """Runs a table reads, in row order."""
-    return study.runs(entry["benchmark"], entry.get("methods"))
+    return study.runs(entry["benchmark"], _methods(study, paper, entry))
 
 
-def table_settings(study: Study, entry: Mapping[str, Any]) -> dict[str, Any]:
+def table_settings(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of one table."""
     benchmark = study.benchmarks[entry["benchmark"]]
-    runs = table_runs(study, entry)
-    return {
+    runs = table_runs(study, paper, entry)
+    common = {
         **entry,
-        "title": benchmark["title"],
-        "task": benchmark["task"],
         "runs": [[run.method, run.protocol, run.seed] for run in runs],
         "methods": [[method, label] for method, label in {r.method: study.recipe(r)["label"] for r in runs}.items()],
-        "scores": _score_labels(study, entry),
-        "sets": [_set(study, entry["benchmark"], name) for name in benchmark["ood"]],
         "seeds": study.config["seeds"],
+    }
+    if entry["kind"] == "cost":
+        return common
+    return {
+        **common,
+        **_scores(study, paper, entry),
+        "title": benchmark["title"],
+        "task": benchmark["task"],
+        "sets": [_set(study, entry["benchmark"], name) for name in benchmark["ood"]],
         "precision": study.config["precision"],
     }
 
 
-def figure_runs(study: Study, entry: Mapping[str, Any]) -> list[Run]:
-    """Runs a figure shows: the first protocol, one seed (the first unless the entry names one)."""
-    seed, protocol = entry.get("seed", study.config["seeds"][0]), study.config["protocols"][0]
-    runs = study.runs(entry["benchmark"], entry.get("methods"))
+def figure_seed(study: Study, entry: Mapping[str, Any]) -> int:
+    """The seed a figure shows: its own, or the first."""
+    return entry.get("seed", study.config["seeds"][0])
+
+
+def figure_caption(study: Study, entry: Mapping[str, Any]) -> str:
+    """Caption with the seed and protocol shown."""
+    return f"{entry['caption']}. Seed {figure_seed(study, entry)}, protocol {study.config['protocols'][0]}."
+
+
+def figure_runs(study: Study, paper: str, entry: Mapping[str, Any]) -> list[Run]:
+    """Runs a figure shows: the first protocol, one seed."""
+    seed, protocol = figure_seed(study, entry), study.config["protocols"][0]
+    runs = study.runs(entry["benchmark"], _methods(study, paper, entry))
     return [run for run in runs if run.seed == seed and run.protocol == protocol]
 
 
-def figure_settings(study: Study, entry: Mapping[str, Any]) -> dict[str, Any]:
+def figure_settings(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of one figure, with one ``sources`` item for every file it reads, in the order of the files."""
-    runs = figure_runs(study, entry)
-    scores = _score_labels(study, entry)
+    needs = records("reporting.figures")[entry["kind"]]["needs"]
     return {
         **complete_part("reporting.figures", "kind", entry, *FIGURE_KEYS),
-        "scores": scores,
-        "run_scores": {r.method: [s for s, _ in scores if s in study.evaluate[r.benchmark][r.method]] for r in runs},
-        "method_order": list(study.evaluate[entry["benchmark"]]),
+        **(_scores(study, paper, entry) if needs == "scores" else {}),
+        "seed": figure_seed(study, entry),
+        "method_order": list(_own(study, paper, entry["benchmark"])),
         "set_order": list(study.benchmarks[entry["benchmark"]]["ood"]),
-        "sources": [source for source, _ in figure_sources(study, entry)],
+        "sources": [source for source, _ in figure_sources(study, paper, entry)],
     }
 
 
-def figure_sources(study: Study, entry: Mapping[str, Any]) -> list[tuple[dict[str, Any], Run]]:
+def figure_sources(study: Study, paper: str, entry: Mapping[str, Any]) -> list[tuple[dict[str, Any], Run]]:
     """What a figure reads: one item a run for histories, one a run and set otherwise."""
     needs = records("reporting.figures")[entry["kind"]]["needs"]
     found = []
-    for run in figure_runs(study, entry):
+    for run in figure_runs(study, paper, entry):
         common = {"method": run.method, "label": study.recipe(run)["label"], "needs": needs}
         if needs == "history":
             found.append((common, run))
@@ -65,16 +79,40 @@ def figure_sources(study: Study, entry: Mapping[str, Any]) -> list[tuple[dict[st
     return found
 
 
+def drawable(study: Study, entry: Mapping[str, Any]) -> bool:
+    """Whether any OOD set of a figure can be had here; a figure of histories always can be drawn."""
+    needs = records("reporting.figures")[entry["kind"]]["needs"]
+    return needs == "history" or len(_figure_sets(study, entry)) > 1
+
+
+def _own(study: Study, paper: str, benchmark: str) -> dict[str, list[str]]:
+    """Methods and scores that the paper itself evaluates, so that no other paper changes its tables and figures."""
+    return study.papers[paper]["evaluate"].get(benchmark, study.evaluate[benchmark])
+
+
+def _methods(study: Study, paper: str, entry: Mapping[str, Any]) -> list[str]:
+    return entry.get("methods", list(_own(study, paper, entry["benchmark"])))
+
+
+def _scores(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """``scores``: (instance, label) pairs in order (canonical JSON would sort a mapping); ``run_scores`` by method."""
+    benchmark, own = entry["benchmark"], _own(study, paper, entry["benchmark"])
+    by_method = {m: own.get(m, study.evaluate[benchmark][m]) for m in _methods(study, paper, entry)}
+    used = {score for scores in by_method.values() for score in scores}
+    chosen = [name for name in entry.get("scores", study.scores) if name in used]
+    return {
+        "scores": [[name, study.scores[name].get("label", name)] for name in chosen],
+        "run_scores": {method: [s for s in chosen if s in scores] for method, scores in by_method.items()},
+    }
+
+
 def _figure_sets(study: Study, entry: Mapping[str, Any]) -> list[dict[str, Any]]:
     benchmark = study.benchmarks[entry["benchmark"]]
     source, ood = benchmark["in_distribution"], study.ood_sets(entry["benchmark"])
     inside = {"role": "id", "dataset": source["dataset"], "split": source["test"], "title": "ID test"}
     shown = [name for name in entry.get("sets", ood) if name in ood]
     sets = [_set(study, entry["benchmark"], name) for name in shown]
-    return [
-        inside,
-        *({"role": "ood", "dataset": s["name"], "split": s["split"], "title": s["title"]} for s in sets),
-    ]
+    return [inside, *({"role": "ood", "dataset": s["name"], "split": s["split"], "title": s["title"]} for s in sets)]
 
 
 def _set(study: Study, benchmark: str, name: str) -> dict[str, Any]:
@@ -87,10 +125,3 @@ def _set(study: Study, benchmark: str, name: str) -> dict[str, Any]:
         "relation": record.get("relation"),
         "available": name in study.ood_sets(benchmark),
     }
-
-
-def _score_labels(study: Study, entry: Mapping[str, Any]) -> list[list[str]]:
-    """(instance, label) pairs in order; canonical JSON would sort a mapping."""
-    used = {score for scores in study.evaluate[entry["benchmark"]].values() for score in scores}
-    chosen = entry.get("scores", [name for name in study.scores if name in used])
-    return [[name, study.scores[name].get("label", name)] for name in chosen]

@@ -64,6 +64,21 @@ def with_defaults(document: Any, schema: Mapping[str, Any]) -> Any:
     return document
 
 
+def typed(document: Any, schema: Mapping[str, Any]) -> Any:
+    """``document`` with texts turned into the numbers and truth values that the schema asks for.
+
+    Snakemake hands over every leaf of a list or mapping given by ``--config`` as text.
+    """
+    if isinstance(document, Mapping):
+        return {key: typed(value, _property(schema, key)) for key, value in document.items()}
+    if isinstance(document, list):
+        return [typed(item, schema.get("items", {})) for item in document]
+    if isinstance(document, str) and schema.get("type") in ("integer", "number", "boolean"):
+        value = yaml.load(document, Loader=_UniqueKeys)
+        return value if isinstance(value, int | float) else document
+    return document
+
+
 def _property(schema: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     other = schema.get("additionalProperties", {})
     return schema.get("properties", {}).get(key, other if isinstance(other, Mapping) else {})

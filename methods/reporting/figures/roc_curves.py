@@ -12,26 +12,35 @@ from methods.metrics.ranking import auroc
 from methods.reporting.figures.sources import Source, methods_of, of_method, ood_order, panel_pairs
 from methods.reporting.style import LINES, colour_of, panels
 
+_COLUMNS = 2
+
 RECORD = {"title": "ROC curves", "needs": "scores", "parameters": {}}
 
 
 def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
     """True positive rate over false positive rate; colour tells the method, dashes the score."""
     sets, pairs, labels = ood_order(sources), panel_pairs(settings, sources), dict(settings["scores"])
-    figure, axes = panels(1, len(sets), height=2.3)
-    for axis, name in zip(axes[0], sets, strict=True):
+    columns = min(len(sets), _COLUMNS)
+    figure, axes = panels(-(-len(sets) // columns), columns, height=2.3)
+    flat = [axis for row in axes for axis in row]
+    for axis, name in zip(flat, sets, strict=False):
         for method, score in pairs:
             inside, outside = _scores(of_method(sources, method), name, score)
             counts = count(inside, outside)
             fpr = np.concatenate([[0], counts.negatives / counts.negatives[-1]])
             tpr = np.concatenate([[0], counts.positives / counts.positives[-1]])
-            label = f"{methods_of(sources)[method]}, {labels[score]} ({100 * auroc(counts):.1f})"
+            label = f"{methods_of(sources)[method]}, {labels[score]}"
+            label += f" ({100 * auroc(counts):.1f})" if len(sets) == 1 else ""
             dash = LINES[list(labels).index(score) % len(LINES)]
             axis.plot(fpr, tpr, color=colour_of(method, settings["method_order"]), linestyle=dash, label=label)
         axis.axhline(0.95, color="#999999", linewidth=0.5)
         axis.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1.01))
         axis.set_title(next(s.title for s in sources if s.dataset == name))
-        axis.legend(loc="lower right", title="AUROC in brackets", title_fontsize=6)
+    for axis in flat[len(sets) :]:
+        axis.set_axis_off()
+    title = "AUROC in brackets; gray line: TPR 95 %" if len(sets) == 1 else "gray line: TPR 95 %"
+    handles, names = flat[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=columns + 1, title=title, title_fontsize=6)
     return figure
 
 
