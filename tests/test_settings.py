@@ -715,6 +715,45 @@ def test_a_figure_has_one_source_for_every_file_it_reads(tmp_path):
     ]
 
 
+def guest_paper(folder, **benchmark):
+    recipe = {
+        "label": "Guest",
+        "objective": {"name": "cross_entropy"},
+        "head": {"kind": "linear"},
+        "optimiser": {"name": "sgd", "learning_rate": 0.1},
+        "schedule": {"name": "constant"},
+        "epochs": 1,
+        "batch": 8,
+    }
+    paper = {
+        "name": "guest",
+        "title": "Guest",
+        "benchmarks": {"digits": benchmark},
+        "recipes": {"guest": recipe},
+        "scores": {"msp": {"score": "msp", "label": "MSP"}},
+        "evaluate": {"digits": {"guest": ["msp"]}},
+    }
+    path = folder / "guest.yaml"
+    path.write_text(yaml.safe_dump(paper))
+    return str(path)
+
+
+def test_a_benchmark_can_be_used_from_a_paper_that_is_not_run(tmp_path):
+    study = load_study({"papers": [guest_paper(tmp_path, use="demo")]})
+    assert list(study.evaluate["digits"]) == ["guest"]
+    assert study.benchmarks["digits"]["title"] == "Digits"
+    both = load_study({"papers": ["demo", guest_paper(tmp_path, use="demo")]})
+    assert set(both.evaluate["digits"]) == {"cross_entropy", "adapt", "guest"}
+    assert both.benchmarks["digits"] == study.benchmarks["digits"]
+
+
+def test_a_used_benchmark_must_exist_and_carry_nothing_else(tmp_path):
+    with pytest.raises(ReproError, match=r"lacks the key 'task'"):
+        load_study({"papers": [guest_paper(tmp_path, title="Digits")]})
+    with pytest.raises(ReproError, match=r"benchmarks.digits"):
+        load_study({"papers": [guest_paper(tmp_path, use="demo", title="Digits")]})
+
+
 def test_the_tables_of_a_paper_do_not_depend_on_other_papers(tmp_path):
     alone = study_of(tmp_path)
     joined = study_of(tmp_path)

@@ -52,20 +52,20 @@ def write_inputs(folder: Path, paper: dict[str, Any] | None = None, **config: An
     (folder / "config.yaml").write_text(yaml.safe_dump(document))
 
 
-def arguments(*more: str) -> list[str]:
-    """Arguments that run the project's workflow on the folder's own config."""
-    return [*more, "--snakefile", str(ROOT / "Snakefile"), "--configfile", "config.yaml", "--cores", "2"]
+def arguments(*more: str, root: Path = ROOT) -> list[str]:
+    """Arguments that run the workflow of ``root`` on the folder's own config."""
+    return [*more, "--snakefile", str(root / "Snakefile"), "--configfile", "config.yaml", "--cores", "2"]
 
 
-def environment() -> dict[str, str]:
+def environment(root: Path = ROOT) -> dict[str, str]:
     """The environment of a started process: this interpreter first, the project importable."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path}
+    return {**os.environ, "PYTHONPATH": str(root), "PATH": path}
 
 
-def snakemake(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+def snakemake(folder: Path, *more: str, root: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Plain Snakemake on ``folder``; standard error is joined to standard output."""
-    return _run("snakemake", folder, more)
+    return _run("snakemake", folder, more, root)
 
 
 def launch(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
@@ -82,7 +82,7 @@ def start(folder: Path, *more: str) -> subprocess.Popen[str]:
     )
 
 
-def _run(module: str, folder: Path, more: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", module, *arguments(*more)]
+def _run(module: str, folder: Path, more: tuple[str, ...], root: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", module, *arguments(*more, root=root)]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    return subprocess.run(command, cwd=folder, env=environment(), text=True, check=False, timeout=300, **streams)
+    return subprocess.run(command, cwd=folder, env=environment(root), text=True, check=False, timeout=300, **streams)

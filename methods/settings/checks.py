@@ -183,13 +183,13 @@ def _outputs(study: Study) -> Iterator[str]:
                 yield from _entry(study, f"papers/{name}.yaml.{kind}.{key}", entry)
         for key, figure in paper["figures"].items():
             yield from _figure(study, f"papers/{name}.yaml.figures.{key}", figure)
+            yield from _figure_scores(study, paper, f"papers/{name}.yaml.figures.{key}", figure)
 
 
 def _figure(study: Study, place: str, figure: Mapping[str, Any]) -> Iterator[str]:
     yield from part_problems("reporting.figures", "kind", figure, place, *FIGURE_KEYS)
     if figure.get("seed", study.config["seeds"][0]) not in study.config["seeds"]:
         yield f"{place}.seed is {figure['seed']}, config.seeds has {study.config['seeds']}"
-    yield from _figure_scores(study, place, figure)
     if isinstance(score := figure.get("score"), str) and figure["benchmark"] in study.evaluate:
         shown = {name for scores in study.evaluate[figure["benchmark"]].values() for name in scores}
         yield from _unknown(f"{place}.score", score, shown)
@@ -201,10 +201,10 @@ def _figure(study: Study, place: str, figure: Mapping[str, Any]) -> Iterator[str
             yield f"{place}.head_classes is {head}, the ID set has {count} classes"
 
 
-def _figure_scores(study: Study, place: str, figure: Mapping[str, Any]) -> Iterator[str]:
+def _figure_scores(study: Study, paper: Mapping[str, Any], place: str, figure: Mapping[str, Any]) -> Iterator[str]:
     """Every method shown by scores must have one of those shown."""
     record = registry.records("reporting.figures").get(figure["kind"], {})
-    evaluated = study.evaluate.get(figure["benchmark"], {})
+    evaluated = paper["evaluate"].get(figure["benchmark"], study.evaluate.get(figure["benchmark"], {}))
     default = record.get("parameters", {}).get("score", {}).get("default")
     wanted = [figure.get("score", default)] if default else figure.get("scores", list(study.scores))
     for method in figure.get("methods", evaluated) if record.get("needs") == "scores" else ():

@@ -6,7 +6,7 @@ from typing import Any
 from methods.data.catalog import load_catalog
 from methods.errors import ReproError
 from methods.settings.checks import study_problems
-from methods.settings.papers import complete_recipe, load_paper, recipe_on, resolve_recipe
+from methods.settings.papers import complete_recipe, load_paper, recipe_on, resolve_recipe, used_benchmark
 from methods.settings.parts import complete_part
 from methods.settings.schema import load_schema, problems, typed, with_defaults
 from methods.settings.study import Study
@@ -47,8 +47,11 @@ def load_study(document: Mapping[str, Any]) -> Study:
 def _join(study: Study) -> None:
     owners: dict[str, str] = {}
     for paper in study.papers.values():
-        for name in paper["benchmarks"]:
-            _claim(owners, f"benchmark {name}", paper["name"])
+        for name, benchmark in paper["benchmarks"].items():
+            if "use" in benchmark:
+                paper["benchmarks"][name] = study.benchmarks.get(name) or used_benchmark(paper, name)
+            else:
+                _claim(owners, f"benchmark {name}", paper["name"])
         for name, recipe in paper["recipes"].items():
             if "use" not in recipe:
                 _claim(owners, f"recipe {name}", paper["name"])

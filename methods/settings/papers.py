@@ -56,6 +56,20 @@ def resolve_recipe(paper: Mapping[str, Any], name: str, trail: tuple[str, ...] =
     return recipe
 
 
+def used_benchmark(paper: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The benchmark that ``paper`` takes over from another paper.
+
+    Raises:
+        ReproError: that paper does not define it itself.
+    """
+    source = load_paper(paper["benchmarks"][name]["use"])
+    defined = {key for key, benchmark in source["benchmarks"].items() if "use" not in benchmark}
+    if name not in defined:
+        place = f"papers/{paper['name']}.yaml.benchmarks.{name}"
+        raise ReproError(f"{place} is not defined by {source['name']}: {nearest(name, defined)}")
+    return source["benchmarks"][name]
+
+
 def recipe_on(recipe: Mapping[str, Any], benchmark: str) -> dict[str, Any]:
     """The recipe as it stands on ``benchmark``."""
     plain = {key: value for key, value in recipe.items() if key != "on"}
