@@ -63,4 +63,4 @@ def _panel(name: str) -> str:
 
 
 def _words(name: str) -> str:
-    return name.replace("_", " ")
+    return name.replace("_", " ").replace("validation map", "validation mAP")
