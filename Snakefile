@@ -35,7 +35,7 @@ rule report:
 
 rule datasets:
     input:
-        image_stores(STUDY),
+        image_stores(),
 
 
 rule tables:

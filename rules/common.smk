@@ -1,14 +1,10 @@
 """Paths, the study, and small helpers. Light imports only: a dry run reads this file and nothing heavy."""
 
-import json
-from pathlib import Path
-
 from snakemake.exceptions import WorkflowError
 
 from methods.data.catalog import file_record, source_files
 from methods.data.render import render_name
 from methods.errors import ReproError
-from methods.files import sha256_bytes
 from methods.provenance import canonical_json
 from methods.settings import outputs, steps
 from methods.settings.load import load_study
@@ -101,14 +97,13 @@ def image_path(dataset, split, benchmark):
     return IMAGES.format(dataset=dataset, split=split, render=render)
 
 
-def image_stores(study):
+def image_stores():
     """Every prepared split that the benchmarks of all papers use."""
-    paths = []
-    for name, methods in study.evaluate.items():
-        for run in study.runs(name):
-            paths += [image_path(*part, name) for part in steps.train_sets(study, run).values()]
-            paths += [image_path(*part, name) for part in evaluated_sets(name)]
-    return sorted(set(paths))
+    paths = set()
+    for name in STUDY.evaluate:
+        trained = [part for run in STUDY.runs(name) for part in steps.train_sets(STUDY, run).values()]
+        paths |= {image_path(*part, name) for part in [*trained, *evaluated_sets(name)]}
+    return sorted(paths)
 
 
 def evaluated_sets(benchmark):

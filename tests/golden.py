@@ -3,6 +3,16 @@
 import numpy as np
 import torch
 
+# JointEnergy of the ID logits of ``multi_label``.
+ID_ENERGY = [
+    6.824090307059462,
+    6.095799696949945,
+    3.196587071265761,
+    1.6531051989803685,
+    3.0190476506477664,
+    4.093353758914724,
+]
+
 
 def unit(x: np.ndarray) -> np.ndarray:
     return x / np.linalg.norm(x, axis=-1, keepdims=True)

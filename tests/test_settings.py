@@ -716,20 +716,11 @@ def test_a_figure_has_one_source_for_every_file_it_reads(tmp_path):
 
 
 def guest_paper(folder, **benchmark):
-    recipe = {
-        "label": "Guest",
-        "objective": {"name": "cross_entropy"},
-        "head": {"kind": "linear"},
-        "optimiser": {"name": "sgd", "learning_rate": 0.1},
-        "schedule": {"name": "constant"},
-        "epochs": 1,
-        "batch": 8,
-    }
     paper = {
         "name": "guest",
         "title": "Guest",
         "benchmarks": {"digits": benchmark},
-        "recipes": {"guest": recipe},
+        "recipes": {"guest": PAPER["recipes"]["plain"]},
         "scores": {"msp": {"score": "msp", "label": "MSP"}},
         "evaluate": {"digits": {"guest": ["msp"]}},
     }

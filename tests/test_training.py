@@ -261,7 +261,7 @@ def test_no_checkpoint_is_written_before_its_time(tmp_path):
 
 def test_a_checkpoint_gives_back_tensors_and_progress(tmp_path):
     history = [{"epoch": 0.0, "total": 1 / 3}]
-    progress = Progress(3, history, 1, -0.1, 2.5, 1, {"scale": 65536.0})
+    progress = Progress(3, history, -0.1, 2.5, 1, {"scale": 65536.0})
     tensors = {"now.a": torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last), "now.b": torch.tensor(7)}
     save_checkpoint(tmp_path / "c", tensors, progress)
     found, same = load_checkpoint(tmp_path / "c")

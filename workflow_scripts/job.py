@@ -14,7 +14,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from methods.errors import ReproError
 
@@ -27,7 +27,7 @@ _POLL_SECONDS = 0.5
 def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
     """Run ``main(snakemake)``; exit code 1 and a message after an error."""
     end_with(os.environ.get(OWNER))  # first of all: an orphan must not touch the new run's log
-    lock = hold_job_lock()
+    lock = locked(JOB_LOCK, fcntl.LOCK_SH)  # as long as this process lives
     log = Path(snakemake.log[0])
     _open_log(log)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -46,11 +46,19 @@ def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
         lock.close()
 
 
-def hold_job_lock() -> Any:
-    """A shared lock on the working folder that lasts as long as this process."""
-    JOB_LOCK.parent.mkdir(parents=True, exist_ok=True)
-    handle = open(JOB_LOCK, "a")  # noqa: SIM115
-    fcntl.flock(handle, fcntl.LOCK_SH)
+def locked(path: Path, mode: int) -> IO[str]:
+    """The file at ``path``, opened and locked by ``flock``.
+
+    Raises:
+        BlockingIOError: ``mode`` says not to wait and another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = open(path, "a")  # noqa: SIM115
+    try:
+        fcntl.flock(handle, mode)
+    except BlockingIOError:
+        handle.close()
+        raise
     return handle
 
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import IO
 
-from workflow_scripts.job import JOB_LOCK, OWNER, end_with, process_identity
+from workflow_scripts.job import JOB_LOCK, OWNER, end_with, locked, process_identity
 
 LAUNCHER = "OOD_REPRO_LAUNCHER"  # pid and start time of the process that started this Snakemake
 OWNER_LOCK = Path(".snakemake/ood-repro.owner.lock")
@@ -29,13 +29,13 @@ def register_owner(root: str) -> None:
     end_with(os.environ.pop(LAUNCHER, None))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     os.environ[OWNER] = str(process_identity(os.getpid()))
-    _held.append(_locked(OWNER_LOCK, fcntl.LOCK_SH))
+    _held.append(locked(OWNER_LOCK, fcntl.LOCK_SH))
 
 
 def main(arguments: list[str]) -> int:
     """Clear what a dead Snakemake left, then run Snakemake with ``arguments``; returns its exit code."""
     try:
-        owner = _locked(OWNER_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        owner = locked(OWNER_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         print(
             "Another Snakemake is at work in this folder: wait for it to end or stop it, then run again.",
@@ -70,25 +70,14 @@ def child_environment() -> dict[str, str]:
 def _wait_for_jobs() -> None:
     """Block until no job of a dead run holds the job lock; such jobs end within a second."""
     try:
-        _locked(JOB_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB).close()
+        locked(JOB_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB).close()
     except BlockingIOError:
         print("Waiting for jobs of an earlier run to end ...", file=sys.stderr)
-        _locked(JOB_LOCK, fcntl.LOCK_EX).close()
+        locked(JOB_LOCK, fcntl.LOCK_EX).close()
 
 
 def _left_locks() -> bool:
     return SNAKEMAKE_LOCKS.is_dir() and any(SNAKEMAKE_LOCKS.iterdir())
-
-
-def _locked(path: Path, mode: int) -> IO[str]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = open(path, "a")  # noqa: SIM115
-    try:
-        fcntl.flock(handle, mode)
-    except BlockingIOError:
-        handle.close()
-        raise
-    return handle
 
 
 if __name__ == "__main__":

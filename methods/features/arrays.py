@@ -4,9 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from methods.errors import refuse
+from methods.errors import ReproError
 
 ARRAYS = ("embedding", "pooled", "logits", "projection")
+
+# Arrays that a detector learnt, by score instance and name.
+Fitted = dict[str, dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -45,4 +48,4 @@ def check_finite(array: np.ndarray, what: str, ids: tuple[str, ...]) -> None:
     bad = ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
     if bad.any():
         first = ids[int(np.argmax(bad))]
-        refuse(True, f"{what} are NaN or infinite for {int(bad.sum())} of {len(bad)} images (first: {first}).")
+        raise ReproError(f"{what} are NaN or infinite for {int(bad.sum())} of {len(bad)} images (first: {first}).")

@@ -8,14 +8,12 @@ import h5py
 import numpy as np
 
 from methods.errors import refuse
-from methods.features.arrays import Features
+from methods.features.arrays import Features, Fitted
 from methods.files import atomic
 from methods.hdf5 import open_hdf5, read_provenance, require_datasets, write_ids, write_provenance
 
 DETECTORS = "detectors"
 SCORES = "scores"
-
-Fitted = dict[str, dict[str, np.ndarray]]
 
 
 def write_detectors(path: str | Path, fitted: Fitted, provenance: Mapping[str, Any]) -> None:

@@ -62,6 +62,7 @@ def _precision(counts: Counts) -> np.ndarray:
 
 
 def before(cumulative: np.ndarray) -> np.ndarray:
+    """Cumulative counts one threshold earlier, starting from 0."""
     return np.concatenate([[0], cumulative[:-1]])
 
 

@@ -44,12 +44,16 @@ def to_csv(table: Table) -> str:
     for (method, score), cells in zip(table.rows, table.cells, strict=True):
         row: dict[str, object] = {"method": method, "score": score}
         for column, cell in zip(table.columns, cells, strict=True):
-            whole = isinstance(cell, Spread)
-            row[f"{column.key}:mean"] = cell.mean if isinstance(cell, Spread) else cell
-            row[f"{column.key}:std"] = cell.std if isinstance(cell, Spread) and cell.count > 1 else ""
-            row[f"{column.key}:seeds"] = cell.count if whole and isinstance(cell, Spread) else 0
+            mean, std, seeds = _csv_values(cell)
+            row |= {f"{column.key}:mean": mean, f"{column.key}:std": std, f"{column.key}:seeds": seeds}
         rows.append(row)
     return csv_text(rows)
+
+
+def _csv_values(cell: Spread | str) -> tuple[object, object, int]:
+    if isinstance(cell, str):
+        return cell, "", 0
+    return cell.mean, cell.std if cell.count > 1 else "", cell.count
 
 
 def to_markdown(table: Table) -> str:

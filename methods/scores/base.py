@@ -12,10 +12,9 @@ import numpy as np
 
 from methods import registry
 from methods.errors import ReproError
-from methods.features.arrays import Features, Readout, check_finite
+from methods.features.arrays import Features, Fitted, Readout, check_finite
 
 Instances = Mapping[str, Mapping[str, Any]]
-Fitted = dict[str, dict[str, np.ndarray]]
 
 
 def fit_instances(instances: Instances, train: Features, readout: Readout) -> Fitted:

@@ -29,7 +29,7 @@ def augment(images: torch.Tensor, spec: Mapping[str, Any], generator: torch.Gene
         (B, 3, H, W) float32 in [0, 1].
     """
     batch, height, width = images.shape[:3]
-    x = images.permute(0, 3, 1, 2).float().div_(255)
+    x = plain(images)
     flip = torch.rand(batch, generator=generator) < spec.get("horizontal_flip", 0.0)
     if "random_resized_crop" in spec:
         boxes = crop_boxes(batch, height, width, spec["random_resized_crop"], generator)

@@ -19,11 +19,10 @@ from methods.files import atomic
 
 @dataclass
 class Progress:
-    """What is not a tensor: the next epoch, the history so far, the best epoch, the seconds spent."""
+    """What is not a tensor: the next epoch, the history so far, the best value, the seconds spent."""
 
     epoch: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
-    best_epoch: int = -1
     best_value: float | None = None
     seconds: float = 0.0
     resumed: int = 0

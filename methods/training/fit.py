@@ -5,7 +5,6 @@ objective for its loss in float32 and descends. Nothing in a step waits for the 
 read once an epoch.
 """
 
-import logging
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -33,7 +32,6 @@ from methods.training.outliers import forward_with_outliers
 from methods.training.randomness import generator
 from methods.training.schedules import Length
 
-LOG = logging.getLogger("ood_repro")
 _EVALUATION_BATCH = 512
 
 
@@ -88,9 +86,11 @@ class _Trainer:
         self.train = self._resident(data.train)
         self.labels = _labels(data.train, settings).to(self.device)
         self.validation = data.validation
+        self.validation_images = None if data.validation is None else self._resident(data.validation)
         self.outliers = None if data.outliers is None else self._resident(data.outliers)
         self.record = registry.records("objectives")[settings["objective"]["name"]]
         self.model, self.objective = build(settings, self.device)
+        self._refuse_a_last_batch_of_one()
         self.length = self._length()
         self.stepper = Stepper(nn.ModuleList([self.model, self.objective]), settings, self.length, self.device)
         self.progress = ckpt.Progress()
@@ -105,7 +105,7 @@ class _Trainer:
         for epoch in range(self.progress.epoch, self.settings["epochs"]):
             start = time.monotonic()
             row = self._epoch(epoch)
-            self._select(epoch, row)
+            self._select(row)
             self.progress.history.append(row)
             self.progress.epoch = epoch + 1
             self.progress.seconds += time.monotonic() - start
@@ -157,20 +157,21 @@ class _Trainer:
 
     def _batches(self, epoch: int) -> list[torch.Tensor]:
         s = self.settings
-        return epoch_batches(len(self.train), s["batch"], s["seed"], epoch, s["switches"]["drop_last"])[
-            : self.length.epoch
-        ]
+        whole = epoch_batches(len(self.train), s["batch"], s["seed"], epoch, s["switches"]["drop_last"])
+        return whole[: self.length.epoch]
 
-    def _length(self) -> Length:
+    def _refuse_a_last_batch_of_one(self) -> None:
         s = self.settings
-        own = steps_per_epoch(len(self.train), s["batch"], s["switches"]["drop_last"])
         alone = len(self.train) % s["batch"] == 1 and self.record["views"] == 1 and not s["switches"]["drop_last"]
         refuse(
             alone and (s["architecture"]["head"] or {}).get("kind") == "two_layer",
             f"{len(self.train)} images in batches of {s['batch']} leave a last batch of one, which batch norm cannot "
             "normalise: choose another batch, or set the switch drop_last.",
         )
-        taken = own
+
+    def _length(self) -> Length:
+        s = self.settings
+        taken = own = steps_per_epoch(len(self.train), s["batch"], s["switches"]["drop_last"])
         if self.outliers is not None and s["switches"]["oe_iteration"] == "zip_truncate":
             taken = min(own, steps_per_epoch(len(self.outliers), s["outlier_batch"], drop_last=False))
         planned = own if s["switches"].get("schedule_steps") == "len_id_times_epochs" else taken
@@ -178,18 +179,14 @@ class _Trainer:
 
     def _validate(self) -> dict[str, float]:
         assert self.validation is not None
-        logits = np.concatenate(
-            [
-                o.logits.float().cpu().numpy()
-                for o in self._outputs(self._resident(self.validation))
-                if o.logits is not None
-            ]
-        )
+        assert self.validation_images is not None
+        outputs = self._outputs(self.validation_images)
+        logits = np.concatenate([o.logits.cpu().numpy() for o in outputs if o.logits is not None])
         if self.validation.multi_label:
             return {"validation_map": mean_average_precision(logits, self.validation.labels)}
         return {"validation_accuracy": accuracy(logits.argmax(axis=1), self.validation.labels)}
 
-    def _select(self, epoch: int, row: Mapping[str, float]) -> None:
+    def _select(self, row: Mapping[str, float]) -> None:
         rule = self.settings["selection"]["rule"]
         if rule == "last":
             return
@@ -198,7 +195,7 @@ class _Trainer:
         )
         assert value is not None
         if self.progress.best_value is None or value > self.progress.best_value:
-            self.progress.best_value, self.progress.best_epoch = value, epoch
+            self.progress.best_value = value
             self.best = {name: tensor.detach().clone() for name, tensor in self._tensors().items()}
 
     def result(self) -> Result:
@@ -210,8 +207,8 @@ class _Trainer:
             "seconds": seconds,
             "images_per_second": images / max(seconds, 1e-9),
             "peak_gpu_bytes": float(peak),
+            "resumed": float(self.progress.resumed),
         }
-        cost["resumed"] = float(self.progress.resumed)
         tensors = {name: tensor.detach().cpu() for name, tensor in (self.best or self._tensors()).items()}
         return Result(tensors, self.progress.history, cost)
 

@@ -53,13 +53,13 @@ SWITCHES: dict[str, dict[str, Any]] = {
     },
 }
 
-ENGINE = ("drop_last", "weight_decay_on_norm", "lr_timing")
+ENGINE = ("drop_last", "weight_decay_on_norm", "lr_timing", "momentum_cycling")
 OUTLIERS = ("bn_mode", "oe_iteration", "schedule_steps")
 
 
 def switches_of(record: Mapping[str, Any]) -> tuple[str, ...]:
     """Names of the switches that concern an objective, given its record."""
-    return (*ENGINE, "momentum_cycling", *(OUTLIERS if record["needs_outliers"] else ()))
+    return (*ENGINE, *(OUTLIERS if record["needs_outliers"] else ()))
 
 
 def resolve_switches(record: Mapping[str, Any], protocol: str, by_hand: Mapping[str, Any]) -> dict[str, Any]:

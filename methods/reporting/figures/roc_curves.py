@@ -20,13 +20,14 @@ RECORD = {"title": "ROC curves", "needs": "scores", "parameters": {}}
 def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
     """True positive rate over false positive rate; colour tells the method, dashes the score."""
     sets, pairs, labels = ood_order(sources), panel_pairs(settings, sources), dict(settings["scores"])
+    scores = {source.path: read_scores(source.path)[0] for source in sources}
     columns = min(len(sets), _COLUMNS)
     figure, axes = panels(-(-len(sets) // columns), columns, height=2.3)
     flat = [axis for row in axes for axis in row]
     for axis, name in zip(flat, sets, strict=False):
         for method, score in pairs:
-            inside, outside = _scores(of_method(sources, method), name, score)
-            counts = count(inside, outside)
+            inside, outside = _pair(of_method(sources, method), name)
+            counts = count(scores[inside.path][score], scores[outside.path][score])
             fpr = np.concatenate([[0], counts.negatives / counts.negatives[-1]])
             tpr = np.concatenate([[0], counts.positives / counts.positives[-1]])
             label = f"{methods_of(sources)[method]}, {labels[score]}"
@@ -44,7 +45,6 @@ def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
     return figure
 
 
-def _scores(sources: Sequence[Source], dataset: str, score: str) -> tuple[np.ndarray, np.ndarray]:
-    inside = next(s for s in sources if s.role == "id")
-    outside = next(s for s in sources if s.dataset == dataset)
-    return read_scores(inside.path)[0][score], read_scores(outside.path)[0][score]
+def _pair(sources: Sequence[Source], dataset: str) -> tuple[Source, Source]:
+    """The ID set and the OOD set ``dataset`` of one method."""
+    return next(s for s in sources if s.role == "id"), next(s for s in sources if s.dataset == dataset)

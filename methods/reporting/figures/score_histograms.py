@@ -24,10 +24,11 @@ RECORD = {"title": "Score histograms", "needs": "scores", "parameters": {}}
 def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
     """Densities share their bins within a panel; values beyond the middle 99.8 % fall into the last bins."""
     pairs, order, labels = panel_pairs(settings, sources), settings["set_order"], dict(settings["scores"])
+    scores = {source.path: read_scores(source.path)[0] for source in sources}
     figure, axes = panels(1, len(pairs), height=1.9)
     for axis, (method, score) in zip(axes[0], pairs, strict=True):
         own = of_method(sources, method)
-        values = {source.dataset: read_scores(source.path)[0][score] for source in own}
+        values = {source.dataset: scores[source.path][score] for source in own}
         bins = common_bins(list(values.values()))
         for source in own:
             look = ID_LOOK if source.role == "id" else set_look(source.dataset, order)
