@@ -2,30 +2,86 @@
 
 import gzip
 import importlib.resources
+import shutil
+import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from methods.errors import ReproError
+import requests
+
+from methods.data.lock import held, recorded
+from methods.data.pages import direct_url
+from methods.data.part import Part
+from methods.data.places import archive_places
+from methods.data.transfer import GaveUp, Patience, SourceFailure, download, new_session
+from methods.data.verify import Expected, WrongBytes
+from methods.errors import ReproError, refuse
 from methods.files import atomic, sha256_bytes
+from methods.progress import LOG, readable_bytes, report_transfer
+
+_USUAL = Patience()
 
 
-def fetch(dataset: str, file: Mapping[str, Any], destination: str | Path) -> None:
+def fetch(
+    dataset: str,
+    file: Mapping[str, Any],
+    destination: str | Path,
+    *,
+    lock: Path | None = None,
+    folders: Sequence[str | Path] = (),
+    offline: bool = False,
+    patience: Patience = _USUAL,
+) -> None:
     """Bring one file of a catalog record to ``destination``.
 
+    The bytes of a download that broke off stay beside it, and the next call goes on from there. Of several
+    processes that want the same file one fetches and the others wait for it.
+
     Args:
-        dataset: its name, for messages.
+        dataset: its name, for messages and the lock file.
         file: ``name`` and either ``package`` (a file inside an installed Python package, verified by the hash
-            of its decoded content) or ``urls`` (tried in order, verified by ``sha256`` or ``md5``).
+            of its decoded content) or ``urls`` (tried in order) with ``sha256``, ``md5``, ``sha256_prefix`` or
+            ``hash: unknown``, and where known ``size`` (bytes, verified) or ``about`` (bytes, for messages).
+        lock: where to record hashes that the catalog lacks, and to compare with those recorded.
+        folders: folders of the user's; a file of the right name and content there is copied instead of fetched.
+        offline: refuse to download.
+        patience: how long to wait and how often to try.
 
     Raises:
-        ReproError: no source gave the expected content; names every source and what it gave.
+        ReproError: no source gave the expected content (names every source and what it gave), the disk is full,
+            ``offline`` forbids it, or the lock file is damaged.
     """
-    if "package" in file:
-        _from_package(dataset, file, Path(destination))
-    else:
-        _from_urls(dataset, file, Path(destination))
+    target = Path(destination)
+    with held(target.with_name(f".{target.name}.lock")):
+        if "package" in file:
+            return _from_package(dataset, file, target)
+        known = recorded(lock, "files", f"{dataset}/{file['name']}") if lock else None
+        wanted = Expected(dataset, file, lock, known)
+        part = Part(target, file, wanted.verifiable)
+        if wanted.lies_at(target):
+            return part.drop()
+        if _copied(wanted, archive_places(folders, dataset, target.name), target):
+            return part.drop()
+        urls = [direct_url(url) for url in file["urls"]]
+        refuse(offline, _offline_message(dataset, file, urls))
+        return _from_urls(wanted, urls, part, patience)
+
+
+def _copied(wanted: Expected, places: Iterable[Path], target: Path) -> bool:
+    for place in places:
+        try:
+            sha256 = wanted.verify(place)
+        except SourceFailure as failure:
+            LOG.warning("%s %s: not used", place, failure)
+            continue
+        wanted.record("data.sources", place.stat().st_size, sha256)
+        with atomic(target) as temporary:
+            shutil.copyfile(place, temporary)
+        LOG.info("%s copied from %s", target.name, place)
+        return True
+    return False
 
 
 def _from_package(dataset: str, file: Mapping[str, Any], destination: Path) -> None:
@@ -66,29 +122,66 @@ def decoded_sha256(path: Path, decoded: str) -> str:
         return sha256_bytes(np.asarray(picture.convert("RGB")).tobytes())
 
 
-def _from_urls(dataset: str, file: Mapping[str, Any], destination: Path) -> None:
-    failures = []
-    for url in file["urls"]:
+def _from_urls(wanted: Expected, urls: Sequence[str], part: Part, patience: Patience) -> None:
+    failures, start = [], time.monotonic()
+    with new_session() as session:
+        for url in urls:
+            try:
+                sha256 = _from_url(url, wanted, part, patience, session)
+            except SourceFailure as failure:
+                failures.append(f"  {url}: {failure}")
+                continue
+            wanted.record(url, part.size, sha256)
+            report_transfer(part.name, part.size, time.monotonic() - start, url, wanted.hash_kind())
+            return part.move_to_its_place()
+    if not part.size:
+        part.drop()
+    raise ReproError(_failure_message(wanted, failures, part.size))
+
+
+def _from_url(url: str, wanted: Expected, part: Part, patience: Patience, session: requests.Session) -> str:
+    """SHA-256 of the part once it is the right file; joined bytes that are wrong are fetched once more whole."""
+    try:
+        return _download(url, wanted, part, patience, session)
+    except WrongBytes as wrong:
+        joined = part.resumed
+        part.drop()
+        if not joined:
+            raise
+        LOG.info("%s: the bytes joined to earlier ones %s; once more from the start", part.name, wrong)
+    try:
+        return _download(url, wanted, part, patience, session)
+    except WrongBytes:
+        part.drop()
+        raise
+
+
+def _download(url: str, wanted: Expected, part: Part, patience: Patience, session: requests.Session) -> str:
+    if part.size and part.size == wanted.file.get("size"):
+        part.resumed = True  # ended between its last byte and its check
+    else:
         try:
-            return _download(url, file, destination)
-        except (OSError, ValueError) as error:
-            failures.append(f"  {url}: {(str(error).splitlines() or [type(error).__name__])[0]}")
-    raise ReproError(
-        f"No source of {dataset} gave {file['name']} as the catalog expects it:\n" + "\n".join(failures) + "\n"
-        f"To go on without this set, add to config.yaml:\n  datasets: {{unavailable: [{dataset}]}}"
+            download(url, part, patience, session)
+        except GaveUp:
+            if not wanted.fits(part.path):  # an announced length can be wrong, a hash cannot
+                raise
+    return wanted.verify(part.path)
+
+
+def _failure_message(wanted: Expected, failures: Sequence[str], kept: int) -> str:
+    name, dataset = wanted.file["name"], wanted.dataset
+    resume = f"{readable_bytes(kept)} of it are kept: the same command goes on from there.\n" if kept else ""
+    return (
+        f"No source of {dataset} gave {name} as the catalog expects it:\n" + "\n".join(failures) + f"\n{resume}"
+        f"To go on without this set, add to config.yaml:\n  datasets: {{unavailable: [{dataset}]}}\n"
+        f"To go on with it, get {name} by hand and put it into a folder listed in:\n  data: {{sources: [...]}}"
     )
 
 
-def _download(url: str, file: Mapping[str, Any], destination: Path) -> None:
-    import pooch
-
-    algorithm = "sha256" if file.get("sha256") else "md5"
-    with atomic(destination) as temporary:
-        downloader = pooch.HTTPDownloader(progressbar=False, timeout=60)
-        pooch.retrieve(
-            url,
-            known_hash=f"{algorithm}:{file[algorithm]}",
-            fname=temporary.name,
-            path=temporary.parent,
-            downloader=downloader,
-        )
+def _offline_message(dataset: str, file: Mapping[str, Any], urls: Sequence[str]) -> str:
+    about = f"about {readable_bytes(file['about'])}" if "about" in file else "size unknown"
+    size = readable_bytes(file["size"]) if "size" in file else about
+    return (
+        f"{file['name']} of {dataset} ({size}) is not here, and `offline` forbids to download it from {urls[0]}. "
+        "Unset `offline`, or put the file into a folder listed in `data: {sources: [...]}`."
+    )
