@@ -23,6 +23,13 @@ OUTSIDE = frozenset(
         "methods.registry",
         "methods.source_digest",
         "methods.progress",
+        "methods.data.archives",
+        "methods.data.indexed",
+        "methods.data.lock",
+        "methods.data.members",
+        "methods.data.tars",
+        "methods.data.trees",
+        "methods.data.zips",
     }
 )
 

@@ -1,9 +1,29 @@
 """Frozen lists: which images of a data set make a split, one entry a line."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from methods.errors import ReproError
 from methods.files import sha256_bytes, write_text
+
+SPLITS = Path(__file__).resolve().parents[2] / "resources" / "splits"
+
+
+@dataclass(frozen=True)
+class Lists:
+    """The frozen list of a split (empty without one) and the sample ids that it leaves out."""
+
+    entries: Sequence[str] = ()
+    excluded: Sequence[str] = ()
+
+
+def read_lists(settings: Mapping[str, Any]) -> Lists:
+    """The lists that the settings of a split name, hash checked: ``list``, ``without`` and ``exclude``."""
+    entries = read_list(SPLITS / settings["list"], settings["list_sha256"]) if "list" in settings else []
+    others = [sample for name, sha256 in settings.get("without", ()) for sample in read_list(SPLITS / name, sha256)]
+    return Lists(entries, [*others, *settings.get("exclude", ())])
 
 
 def read_list(path: str | Path, sha256: str) -> list[str]:

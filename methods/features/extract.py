@@ -44,7 +44,8 @@ def extract(
     model.to(device)
     rows: dict[str, list[np.ndarray]] = {name: [] for name in ARRAYS}
     with torch.no_grad():
-        for part in torch.from_numpy(images.images).split(batch):
+        for start in range(0, len(images), batch):
+            part = torch.from_numpy(np.array(images.pixels[start : start + batch]))  # read from the disk only now
             outputs = model(normalise(plain(part.to(device)), normalisation))
             for name in ARRAYS:
                 if (value := getattr(outputs, name)) is not None:

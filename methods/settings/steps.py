@@ -25,19 +25,20 @@ TRAINED = (
 )
 
 
+PREPARED = ("count", "list", "list_sha256", "select", "exclude", "ids_sha256", "content_sha256")
+
+
 def prepare_settings(study: Study, dataset: str, split: str, render: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of one split of the image store."""
     record = study.catalog[dataset]
     part = record["splits"][split]
-    known = {key: part[key] for key in ("count", "list", "list_sha256", "content_sha256") if key in part}
-    return {
-        "dataset": dataset,
-        "split": split,
-        "reader": record["reader"],
-        "classes": record["classes"],
-        "render": dict(render),
-        **known,
-    }
+    known = {key: part[key] for key in PREPARED if key in part}
+    if "without" in part:
+        others = [record["splits"][name] for name in part["without"]]
+        known["without"] = [[other["list"], other["list_sha256"]] for other in others]
+    if record["classes"] or record["task"] == "none":
+        known["classes"] = record["classes"]
+    return {"dataset": dataset, "split": split, "reader": part["reader"], "render": dict(render), **known}
 
 
 def train_settings(study: Study, run: Run) -> dict[str, Any]:
@@ -115,11 +116,10 @@ def _unlabelled(score: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in score.items() if key != "label"}
 
 
-def prepare_digest(study: Study, dataset: str) -> str:
-    """Digest of the code that prepares a data set."""
-    return source_digest(
-        ["methods.data.prepare", module_name("data.readers", study.catalog[dataset]["reader"]["name"])]
-    )
+def prepare_digest(study: Study, dataset: str, split: str) -> str:
+    """Digest of the code that prepares a split."""
+    reader = study.catalog[dataset]["splits"][split]["reader"]["name"]
+    return source_digest(["methods.data.prepare", module_name("data.readers", reader)])
 
 
 def train_digest(study: Study, run: Run) -> str:

@@ -238,7 +238,7 @@ class _Trainer:
         return {**self.model.state_dict(), **own}
 
     def _resident(self, images: ImageSet) -> torch.Tensor:
-        return torch.from_numpy(images.images).to(self.device)
+        return torch.from_numpy(np.array(images.pixels)).to(self.device)  # a copy: the store is mapped, read-only
 
     def _outputs(self, images: torch.Tensor) -> Iterator[Outputs]:
         self.model.eval()

@@ -1,18 +1,20 @@
 """Handwritten digits that scikit-learn ships (Alpaydin and Kaynak 1998, UCI optical recognition, test part)."""
 
 import gzip
+import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from methods.data.images import ImageSet
 from methods.data.readers.cells import draw
+from methods.data.trees import Tree, read_one
 from methods.errors import refuse
 
 RECORD = {
     "title": "Digits of scikit-learn, alone or as 2x2 mosaics",
+    "reads_entries": True,  # an entry of the list is a drawing instruction, not a sample id
     "required": ["digits"],
     "parameters": {
         "digits": {
@@ -36,10 +38,10 @@ RECORD = {
 _LEVELS = 16  # pixel values run from 0 to 16
 
 
-def read(files: Mapping[str, Path], entries: Sequence[str], options: Mapping[str, Any]) -> ImageSet:
+def read(tree: Tree, entries: Sequence[str], options: Mapping[str, Any]) -> ImageSet:
     """Images of ``entries``, each one or four indices into the digits."""
-    with gzip.open(files["digits.csv.gz"]) as handle:
-        table = np.loadtxt(handle, delimiter=",").astype(np.int64)
+    text = gzip.decompress(read_one(tree, "digits.csv.gz"))
+    table = np.loadtxt(io.BytesIO(text), delimiter=",").astype(np.int64)
     pixels = ((table[:, :-1] * 255 + _LEVELS // 2) // _LEVELS).astype(np.uint8)
 
     def cell(text: str) -> np.ndarray:

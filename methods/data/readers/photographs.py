@@ -1,26 +1,27 @@
 """Patches of the two photographs that scikit-learn ships, averaged down to 8x8 gray pixels."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from methods.data.images import ImageSet
+from methods.data.pictures import decode
 from methods.data.readers.cells import draw
+from methods.data.trees import Tree
 
 RECORD = {
     "title": "Gray patches of photographs, alone or as 2x2 mosaics",
+    "reads_entries": True,  # an entry of the list is a drawing instruction, not a sample id
     "parameters": {},
 }
 
 _CELL = 8
 
 
-def read(files: Mapping[str, Path], entries: Sequence[str], options: Mapping[str, Any]) -> ImageSet:
+def read(tree: Tree, entries: Sequence[str], options: Mapping[str, Any]) -> ImageSet:
     """Images of ``entries``, each one or four patches ``file:top:left:side``."""
-    gray = {name: _luminance(path) for name, path in files.items()}
+    gray = {name: _luminance(content) for name, content in tree.read(tree.names())}
 
     def cell(text: str) -> np.ndarray:
         name, *box = text.split(":")
@@ -31,10 +32,8 @@ def read(files: Mapping[str, Path], entries: Sequence[str], options: Mapping[str
     return ImageSet(draw(entries, cell), np.full(len(entries), -1, dtype=np.int64), names, ())
 
 
-def _luminance(path: Path) -> np.ndarray:
-    with Image.open(path) as picture:
-        rgb = np.asarray(picture.convert("RGB"), dtype=np.int64)
-    return (rgb @ np.array([299, 587, 114]) + 500) // 1000
+def _luminance(content: bytes) -> np.ndarray:
+    return (decode(content).astype(np.int64) @ np.array([299, 587, 114]) + 500) // 1000
 
 
 def _shrink(patch: np.ndarray) -> np.ndarray:

@@ -1,12 +1,12 @@
 """Gray noise: every pixel drawn evenly from 0 to 255."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from methods.data.images import ImageSet
+from methods.data.trees import Tree
 
 RECORD = {
     "title": "Uniform gray noise",
@@ -18,7 +18,7 @@ RECORD = {
 }
 
 
-def read(files: Mapping[str, Path], entries: Sequence[str], options: Mapping[str, Any]) -> ImageSet:
+def read(tree: Tree, entries: Sequence[str], options: Mapping[str, Any]) -> ImageSet:
     """``count`` images of noise; there are no files and no entries to read."""
     count, size = options["count"], options["size"]
     gray = np.random.RandomState(options["seed"]).randint(0, 256, (count, size, size, 1)).astype(np.uint8)
