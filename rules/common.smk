@@ -1,9 +1,15 @@
 """Paths, the study, and small helpers. Light imports only: a dry run reads this file and nothing heavy."""
 
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
 from snakemake.exceptions import WorkflowError
 
-from methods.data.catalog import file_record, source_files
-from methods.data.render import render_name
+from methods.data import availability, downloads
+from methods.data.catalog import file_record, load_weights
+from methods.data.places import wanted
+from methods.data.render import parse_render, render_name
 from methods.errors import ReproError
 from methods.provenance import canonical_json
 from methods.settings import outputs, steps
@@ -21,10 +27,13 @@ except ReproError as error:
 
 config.update(STUDY.config)  # scripts read hardware settings there, with their defaults
 
+CATALOG = STUDY.catalog | load_weights()  # all that has files to fetch
+FOLDERS = STUDY.config["data"]["sources"]
 DATA = STUDY.config["data"]["folder"]
 RESULTS = STUDY.config["results"]["folder"]
 
 ARCHIVE = f"{DATA}/archives/{{dataset}}/{{file}}"
+SOURCE = f"{DATA}/sources/{{dataset}}/{{split}}.json"
 IMAGES = f"{DATA}/images/{{dataset}}/{{split}}@{{render}}.h5"
 RUN = f"{RESULTS}/runs/{{benchmark}}/{{method}}/{{protocol}}/seed{{seed}}"
 MODEL = f"{RUN}/model.safetensors"
@@ -98,12 +107,24 @@ def image_path(dataset, split, benchmark):
 
 
 def image_stores():
-    """Every prepared split that the benchmarks of all papers use."""
-    paths = set()
+    """Path of every prepared split that the benchmarks of all papers use -> (data set, split)."""
+    paths = {}
     for name in STUDY.evaluate:
         trained = [part for run in STUDY.runs(name) for part in steps.train_sets(STUDY, run).values()]
-        paths |= {image_path(*part, name) for part in [*trained, *evaluated_sets(name)]}
-    return sorted(paths)
+        paths |= {image_path(*part, name): part for part in [*trained, *evaluated_sets(name)]}
+    return dict(sorted(paths.items()))
+
+
+def files_to_fetch():
+    """(data set, file) that prepared splits still need from the network."""
+    parts = [part for path, part in image_stores().items() if not Path(path).exists()]
+    found = {}
+    for part in parts:
+        files = availability.files_to_have(STUDY.catalog, *part, FOLDERS, DATA)
+        found |= {(owner, name): None for name, owner in files.items()}
+    missing = [part for part in found if not Path(ARCHIVE.format(dataset=part[0], file=part[1])).exists()]
+    records = [(dataset, file_record(STUDY.catalog, dataset, name)) for dataset, name in missing]
+    return [(dataset, file) for dataset, file in records if "urls" in file]
 
 
 def evaluated_sets(benchmark):
@@ -129,7 +150,8 @@ def score_path(run, part):
 
 
 def table_outputs(paper):
-    names = STUDY.papers[paper]["tables"]
+    entries = STUDY.papers[paper]["tables"]
+    names = [name for name, entry in entries.items() if outputs.possible(STUDY, paper, entry)]
     return expand(
         "{table}.{form}",
         table=expand(TABLE, paper=paper, name=names),
@@ -139,7 +161,7 @@ def table_outputs(paper):
 
 def figure_outputs(paper):
     entries = STUDY.papers[paper]["figures"]
-    names = [name for name, entry in entries.items() if outputs.drawable(STUDY, entry)]
+    names = [name for name, entry in entries.items() if outputs.drawable(STUDY, paper, entry)]
     return expand(
         "{figure}.{form}",
         figure=expand(FIGURE, paper=paper, name=names),
@@ -156,17 +178,27 @@ def paper_results(paper):
 
 
 def archive_record(wildcards):
-    return canonical_json(file_record(STUDY.catalog, wildcards.dataset, wildcards.file))
+    return canonical_json(file_record(CATALOG, wildcards.dataset, wildcards.file))
 
 
-def archives_of(wildcards):
-    files = source_files(STUDY.catalog, wildcards.dataset)
-    return [ARCHIVE.format(dataset=owner, file=name) for name, owner in files.items()]
+def archive_title(wildcards):
+    return downloads.describe(file_record(CATALOG, wildcards.dataset, wildcards.file))
+
+
+def files_of(wildcards):
+    """Fetched files and, for a split found in a folder of the user's, its manifest."""
+    part = (STUDY.catalog, wildcards.dataset, wildcards.split, FOLDERS, DATA)
+    files = availability.files_to_have(*part)
+    fetched = {"fetched": [ARCHIVE.format(dataset=owner, file=name) for name, owner in files.items()]}
+    return {"source": SOURCE, **fetched} if availability.in_folder(*part) else fetched
+
+
+def source_settings(wildcards):
+    return canonical_json(asdict(wanted(STUDY.catalog, wildcards.dataset, wildcards.split)))
 
 
 def prepare_settings(wildcards):
-    size, resize = wildcards.render.split("px-")
-    render = {"size": int(size), "resize": resize}
+    render = parse_render(wildcards.render)
     return canonical_json(steps.prepare_settings(STUDY, wildcards.dataset, wildcards.split, render))
 
 
@@ -225,3 +257,8 @@ def figure_source(source, run):
 
 def benchmark_label(wildcards, kind):
     return STUDY.benchmarks[STUDY.papers[wildcards.paper][kind][wildcards.name]["benchmark"]]["title"]
+
+
+if workflow.is_main_process:  # every job reads this file again
+    for line in [*STUDY.notices, *downloads.announce(files_to_fetch(), DATA, STUDY.config["offline"])]:
+        print(line, file=sys.stderr)

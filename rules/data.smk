@@ -7,29 +7,26 @@ rule fetch_archive:
     log:
         "logs/fetch_archive/{dataset}/{file}.log",
     cache: "omit-software"
-    retries: 2
     conda:
         "../envs/ood-repro.yaml"
     threads: 1
     resources:
         mem_mb=500,
-        runtime=720,
+        runtime=1440,
     params:
         file=archive_record,
+        title=archive_title,
     message:
-        "fetch {wildcards.file} of {wildcards.dataset} and verify it"
+        "fetch {params.title} of {wildcards.dataset} and verify it"
     script:
         "../workflow_scripts/fetch_archive.py"
 
 
-rule prepare_images:
-    input:
-        archives=archives_of,
+rule verify_source:
     output:
-        images=IMAGES,
+        manifest=SOURCE,
     log:
-        "logs/prepare_images/{dataset}/{split}@{render}.log",
-    cache: "omit-software"
+        "logs/verify_source/{dataset}/{split}.log",
     conda:
         "../envs/ood-repro.yaml"
     threads: 1
@@ -37,8 +34,30 @@ rule prepare_images:
         mem_mb=2000,
         runtime=240,
     params:
+        settings=source_settings,
+    message:
+        "verify {wildcards.dataset}/{wildcards.split} in a folder of data.sources"
+    script:
+        "../workflow_scripts/verify_source.py"
+
+
+rule prepare_images:
+    input:
+        unpack(files_of),
+    output:
+        images=IMAGES,
+    log:
+        "logs/prepare_images/{dataset}/{split}@{render}.log",
+    cache: "omit-software"
+    conda:
+        "../envs/ood-repro.yaml"
+    threads: 4
+    resources:
+        mem_mb=4000,
+        runtime=480,
+    params:
         settings=prepare_settings,
-        digest=lambda wildcards: steps.prepare_digest(STUDY, wildcards.dataset),
+        digest=lambda wildcards: steps.prepare_digest(STUDY, wildcards.dataset, wildcards.split),
     message:
         "prepare {wildcards.dataset}/{wildcards.split} at {wildcards.render}"
     script:

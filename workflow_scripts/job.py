@@ -97,6 +97,11 @@ def _end_if_gone(identity: str) -> None:
         os._exit(1)  # outputs are written whole or not at all, so there is nothing to clean up
 
 
+def lock_file(snakemake: Any) -> Path:
+    """Where hashes are recorded that nobody published."""
+    return Path(snakemake.config["data"]["folder"]) / "datasets.lock.json"
+
+
 def hardware_of(snakemake: Any) -> dict[str, Any]:
     """``config.hardware`` and the run's name; no params, so that they never cause a rerun or a cache miss."""
     w = snakemake.wildcards

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from methods import provenance
-from methods.data.catalog import SPLITS
-from methods.data.images import KIND, write_images
+from methods.data.images import KIND
 from methods.data.prepare import prepare
-from methods.data.subsets import read_list
+from methods.data.sources import open_files, open_source
+from methods.data.subsets import read_lists
 from workflow_scripts.job import LOG, run_job
 
 if TYPE_CHECKING:
@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 
 
 def main(snakemake: Any) -> None:
-    settings = json.loads(snakemake.params.settings)
-    files = {Path(path).name: Path(path) for path in snakemake.input.archives}
-    entries = read_list(SPLITS / settings["list"], settings["list_sha256"]) if "list" in settings else []
-    images = prepare(settings, files, entries)
-    record = provenance.record(KIND, settings, snakemake.params.digest, files)
-    write_images(snakemake.output.images, images, record)
-    LOG.info("%d images of %s", len(images.images), "x".join(map(str, images.images.shape[1:])))
+    settings, digest = json.loads(snakemake.params.settings), snakemake.params.digest
+    fetched = [Path(path) for path in snakemake.input.get("fetched", [])]
+    parents = {path.name: path for path in fetched}
+    if manifest := snakemake.input.get("source"):
+        tree = open_source(Path(manifest), snakemake.config["data"]["sources"], fetched)
+        parents["source"] = Path(manifest)
+    else:
+        tree = open_files(fetched)
+    record = provenance.record(KIND, settings, digest, parents)
+    count = prepare(snakemake.output.images, settings, tree, read_lists(settings), record, snakemake.threads)
+    LOG.info("%d images", count)
 
 
 run_job(main, snakemake)

@@ -184,10 +184,14 @@ def _caption(settings: Mapping[str, Any], protocols: list[str]) -> str:
 def _notes(settings: Mapping[str, Any]) -> list[str]:
     stand_ins = [part for part in settings["sets"] if part["relation"]]
     notes = [f"* {p['title']}: {p['relation']['kind']} in the place of {p['relation']['of']}." for p in stand_ins]
-    gone = [part["title"] for part in settings["sets"] if not part["available"]]
-    return notes + (
-        [f"n/a: {', '.join(gone)} not available here; averages that lack a set stay blank (n of m)."] if gone else []
-    )
+    for part in settings["sets"]:
+        if part["shared_classes"]:
+            notes.append(f"{part['title']} has classes of the ID set: {', '.join(part['shared_classes'])}.")
+    if gone := [part["title"] for part in settings["sets"] if not part["available"]]:
+        notes.append(f"n/a: {', '.join(gone)} not available here; averages that lack a set stay blank (n of m).")
+    for label, title in settings["left_out"]:
+        notes.append(f"{label} is left out: its outlier set {title} is not available here.")
+    return notes
 
 
 def _seeds(settings: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from methods import registry
+from methods.data.overlap import share_images
 from methods.settings.parts import part_problems
 from methods.settings.schema import nearest
 from methods.settings.study import Study
@@ -21,6 +22,7 @@ TARGETS = frozenset(
         "report",
         "verify",
         "fetch_archive",
+        "verify_source",
         "prepare_images",
         "train",
         "extract_features",
@@ -82,8 +84,8 @@ def _sizes(study: Study, place: str, benchmark: Mapping[str, Any]) -> Iterator[s
     render, exposure = benchmark["render"], benchmark.get("outlier_exposure", {}).get("dataset")
     names = {benchmark["in_distribution"]["dataset"], *benchmark["ood"], *([exposure] if exposure else [])}
     for name in sorted(names & set(study.catalog)) if render["resize"] == "native" else ():
-        size = study.catalog[name]["image_size"]
-        if size != [render["size"]] * 2:
+        size = study.catalog[name].get("image_size")  # where it varies, prepare_images finds out
+        if size not in (None, [render["size"]] * 2):
             yield f"{place}.render asks for {render['size']} pixels without resizing, {name} has {size[0]}x{size[1]}"
 
 
@@ -91,15 +93,24 @@ def _task(study: Study, place: str, benchmark: Mapping[str, Any]) -> Iterator[st
     record = study.catalog[benchmark["in_distribution"]["dataset"]]
     if record["task"] != benchmark["task"]:
         yield f"{place}.task is {benchmark['task']}, its ID set has {record['task']} labels"
-    if benchmark["in_distribution"]["dataset"] in study.config["datasets"]["unavailable"]:
-        yield f"{place} needs its ID set, which config.datasets.unavailable lists: leave out the paper instead"
+    if not record["classes"]:
+        yield f"{place}: its ID set {benchmark['in_distribution']['dataset']} lists no classes in the catalog"
 
 
 def _outliers(study: Study, place: str, benchmark: Mapping[str, Any]) -> Iterator[str]:
     exposure = benchmark["outlier_exposure"]
     yield from _split(study, f"{place}.outlier_exposure", exposure["dataset"], exposure["split"])
-    if benchmark["ood"].get(exposure["dataset"], {}).get("split") == exposure["split"]:
-        yield f"{place}: {exposure['dataset']}/{exposure['split']} is outlier exposure and OOD test set at once"
+    trained = (exposure["dataset"], exposure["split"])
+    for name, part in benchmark["ood"].items():
+        if trained == (name, part["split"]):
+            yield f"{place}: {name}/{part['split']} is outlier exposure and OOD test set at once"
+        elif _share(study, trained, (name, part["split"])):
+            yield f"{place}: outlier exposure {'/'.join(trained)} and OOD set {name}/{part['split']} share images"
+
+
+def _share(study: Study, *parts: tuple[str, str]) -> bool:
+    known = all(split in study.catalog.get(dataset, {}).get("splits", {}) for dataset, split in parts)
+    return known and share_images(study.catalog, *parts)
 
 
 def _split(study: Study, place: str, dataset: str, split: str) -> Iterator[str]:
@@ -149,16 +160,27 @@ def _recipe(study: Study, benchmark: str, method: str) -> Iterator[str]:
     if record["needs_outliers"]:
         if "outlier_exposure" not in study.benchmarks[benchmark]:
             yield f"{place} trains with outliers, which the benchmark {benchmark} does not name (outlier_exposure)"
-        elif study.benchmarks[benchmark]["outlier_exposure"]["dataset"] in study.config["datasets"]["unavailable"]:
-            yield f"{place} trains with outliers that config.datasets.unavailable lists: leave it out on {benchmark}"
         if "outlier_batch" not in recipe:
             yield f"{place} lacks the key 'outlier_batch'"
     for protocol in study.config["protocols"]:
         if protocol not in record["protocols"]:
             yield f"config.protocols: {record['title']} has no protocol {protocol!r} yet, only {record['protocols']}"
-    if recipe["selection"]["rule"] == "best_validation" and "head" not in recipe:
-        yield f"{place}.selection.rule is best_validation, which needs a classifier head: use last or best_train_loss"
+    if recipe["selection"]["rule"] == "best_validation":
+        yield from _validation(study, benchmark, place, recipe)
     yield from switch_problems(record, recipe["switches"], f"{place}.switches")
+
+
+def _validation(study: Study, benchmark: str, place: str, recipe: Mapping[str, Any]) -> Iterator[str]:
+    source = study.benchmarks[benchmark]["in_distribution"]
+    parts = [(source["dataset"], source[role]) for role in ("train", "validation", "test")]
+    if "head" not in recipe:
+        yield f"{place}.selection.rule is best_validation, which needs a classifier head: use last or best_train_loss"
+    for other in (parts[0], parts[2]):
+        if _share(study, parts[1], other):
+            yield (
+                f"{place} selects its weights on {'/'.join(parts[1])}, which shares images with {'/'.join(other)} of "
+                f"the benchmark {benchmark}: name splits that are apart under in_distribution"
+            )
 
 
 def _score_fits(study: Study, benchmark: str, method: str, instance: str) -> Iterator[str]:

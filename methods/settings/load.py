@@ -5,6 +5,7 @@ from typing import Any
 
 from methods.data.catalog import load_catalog
 from methods.errors import ReproError
+from methods.settings.absence import leave_out_what_is_absent
 from methods.settings.checks import study_problems
 from methods.settings.papers import complete_recipe, load_paper, recipe_on, resolve_recipe, used_benchmark
 from methods.settings.parts import complete_part
@@ -41,6 +42,7 @@ def load_study(document: Mapping[str, Any]) -> Study:
     if found := study_problems(study):
         raise ReproError("\n".join(found))
     _complete(study)
+    leave_out_what_is_absent(study)
     return study
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from methods.data.overlap import shared_classes
 from methods.registry import records
 from methods.settings.checks import FIGURE_KEYS
 from methods.settings.parts import complete_part
@@ -32,6 +33,7 @@ def table_settings(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[s
         "title": benchmark["title"],
         "task": benchmark["task"],
         "sets": [_set(study, entry["benchmark"], name) for name in benchmark["ood"]],
+        "left_out": _left_out(study, paper, entry),
         "precision": study.config["precision"],
     }
 
@@ -79,8 +81,15 @@ def figure_sources(study: Study, paper: str, entry: Mapping[str, Any]) -> list[t
     return found
 
 
-def drawable(study: Study, entry: Mapping[str, Any]) -> bool:
-    """Whether any OOD set of a figure can be had here; a figure of histories always can be drawn."""
+def possible(study: Study, paper: str, entry: Mapping[str, Any]) -> bool:
+    """Whether the benchmark and a method of a table or figure are still in the study."""
+    return entry["benchmark"] in study.evaluate and bool(_methods(study, paper, entry))
+
+
+def drawable(study: Study, paper: str, entry: Mapping[str, Any]) -> bool:
+    """Whether a figure has a method and, unless it shows histories, an OOD set that can be had here."""
+    if not possible(study, paper, entry):
+        return False
     needs = records("reporting.figures")[entry["kind"]]["needs"]
     return needs == "history" or len(_figure_sets(study, entry)) > 1
 
@@ -91,7 +100,17 @@ def _own(study: Study, paper: str, benchmark: str) -> dict[str, list[str]]:
 
 
 def _methods(study: Study, paper: str, entry: Mapping[str, Any]) -> list[str]:
-    return entry.get("methods", list(_own(study, paper, entry["benchmark"])))
+    """Methods of a table or figure, without those that were left out here."""
+    chosen = entry.get("methods", list(_own(study, paper, entry["benchmark"])))
+    return [method for method in chosen if method in study.evaluate[entry["benchmark"]]]
+
+
+def _left_out(study: Study, paper: str, entry: Mapping[str, Any]) -> list[list[str]]:
+    """(label, title of the outlier set) of methods of the table that were left out here."""
+    benchmark = entry["benchmark"]
+    chosen = set(entry.get("methods", study.papers[paper]["recipes"]))
+    gone = {m: dataset for (name, m), dataset in study.left_out.items() if name == benchmark and m in chosen}
+    return [[study.recipes[m, benchmark]["label"], study.catalog[dataset]["title"]] for m, dataset in gone.items()]
 
 
 def _scores(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,6 +136,7 @@ def _figure_sets(study: Study, entry: Mapping[str, Any]) -> list[dict[str, Any]]
 
 def _set(study: Study, benchmark: str, name: str) -> dict[str, Any]:
     record, part = study.catalog[name], study.benchmarks[benchmark]["ood"][name]
+    inside = study.benchmarks[benchmark]["in_distribution"]["dataset"]
     return {
         "name": name,
         "split": part["split"],
@@ -124,4 +144,5 @@ def _set(study: Study, benchmark: str, name: str) -> dict[str, Any]:
         "groups": part["groups"],
         "relation": record.get("relation"),
         "available": name in study.ood_sets(benchmark),
+        "shared_classes": shared_classes(study.catalog, inside, name),
     }

@@ -27,6 +27,9 @@ class Study:
         recipes: (method, benchmark) -> complete recipe.
         scores: instance name -> score with its hyper-parameters.
         evaluate: benchmark -> method -> score instances, joined over papers.
+        left_out: (benchmark, method) -> outlier set that cannot be had here.
+        absent: (data set, split) that no address gives and no folder of the user's holds.
+        notices: what was left out of the workflow, and why, one sentence each.
     """
 
     config: dict[str, Any]
@@ -36,6 +39,9 @@ class Study:
     recipes: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     scores: dict[str, dict[str, Any]] = field(default_factory=dict)
     evaluate: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    left_out: dict[tuple[str, str], str] = field(default_factory=dict)
+    absent: frozenset[tuple[str, str]] = frozenset()
+    notices: list[str] = field(default_factory=list)
 
     def runs(self, benchmark: str, methods: Iterable[str] | None = None) -> list[Run]:
         """Runs of a benchmark: every protocol, method and seed, in config and paper order."""
@@ -53,5 +59,9 @@ class Study:
 
     def ood_sets(self, benchmark: str) -> dict[str, dict[str, Any]]:
         """OOD sets of a benchmark that can be had here."""
-        gone = self.config["datasets"]["unavailable"]
-        return {name: part for name, part in self.benchmarks[benchmark]["ood"].items() if name not in gone}
+        sets = self.benchmarks[benchmark]["ood"]
+        return {name: part for name, part in sets.items() if self.available(name, part["split"])}
+
+    def available(self, dataset: str, split: str) -> bool:
+        """Whether a split can be had here: not listed as unavailable, and fetched, found or made somehow."""
+        return dataset not in self.config["datasets"]["unavailable"] and (dataset, split) not in self.absent

@@ -1,0 +1,110 @@
+"""The page of data sets, made from the catalog: `python -m methods.reporting.catalog_page > docs/datasets.md`."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from methods.data.catalog import Catalog, load_catalog, load_weights, owner_of
+from methods.progress import readable_bytes
+
+_HEAD = """# Data sets
+
+Made from `resources/datasets.yaml` by `make docs`; do not edit. How sets are fetched, verified, taken from folders of
+yours or left out stands in [data.md](data.md).
+
+*Hash*: what verifies the file; "unknown" means that nobody published one, so the first download's is recorded in
+`data/datasets.lock.json` and checked from then on. *How to get it*: `fetched` needs nothing of you; `package` comes with
+an installed Python package; `bring` means that no address gives the files, and what to do stands below the table.
+"""
+
+
+def page(catalog: Catalog, weights: Catalog) -> str:
+    """The whole page in Markdown."""
+    parts = [_HEAD, _table(_ROWS, (_row(catalog, name) for name in catalog))]
+    parts += [_details(catalog, name) for name in catalog]
+    parts += ["## Pretrained weights\n", _table(_WEIGHTS, (_weights_row(name, weights[name]) for name in weights))]
+    return "\n".join(parts)
+
+
+_ROWS = ("name", "title", "labels", "pixels", "how to get it", "size", "stands in for")
+_WEIGHTS = ("name", "title", "file", "hash", "size", "terms")
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [list(head), *map(list, rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _row(catalog: Catalog, name: str) -> list[str]:
+    record = catalog[name]
+    size = record.get("image_size")
+    relation = record.get("relation")
+    return [
+        f"[{name}](#{name})",
+        record["title"],
+        record["task"].replace("_", " ") + (f", {len(record['classes'])} classes" if record["classes"] else ""),
+        f"{size[0]}x{size[1]}" if size else "varies",
+        _way(catalog, name),
+        _total(catalog[owner_of(catalog, name)]["files"]),
+        f"{relation['of']} ({relation['kind']})" if relation else "",
+    ]
+
+
+def _way(catalog: Catalog, name: str) -> str:
+    owner = catalog[owner_of(catalog, name)]
+    if "bring" in owner:
+        return "bring"
+    if not owner["files"]:
+        return "made here"
+    return "fetched" if any("urls" in file for file in owner["files"]) else "package"
+
+
+def _total(files: Iterable[Mapping[str, Any]]) -> str:
+    sizes = [file.get("size", file.get("about")) for file in files]
+    known = [size for size in sizes if size is not None]
+    more = f" and {len(sizes) - len(known)} unknown" if len(known) < len(sizes) else ""
+    return (readable_bytes(sum(known)) if known else "") + (more if known else more.removeprefix(" and "))
+
+
+def _details(catalog: Catalog, name: str) -> str:
+    record = catalog[name]
+    lines = [f"## {name}\n", f"{record['title']}. {record.get('notes', '')}".strip() + "\n"]
+    lines += [f"*Bring it*: {record['bring']}.\n"] if "bring" in record else []
+    lines += [f"*Files of* {record['files_of']}.\n"] if "files_of" in record else []
+    lines += [f"* `{file['name']}`: {_file(file)}" for file in record["files"]]
+    lines += [""] if record["files"] else []
+    lines += [f"* split `{split}`: {_split(part)}" for split, part in record["splits"].items()]
+    terms = [f"{title}: {record[key]}." for key, title in (("licence", "Terms"), ("citation", "Cite")) if key in record]
+    return "\n".join([*lines, "", " ".join(terms), ""] if terms else [*lines, ""])
+
+
+def _file(file: Mapping[str, Any]) -> str:
+    if "package" in file:
+        return f"`{file['package']['path']}` of the Python package {file['package']['name']}, by its decoded content"
+    return f"{_total([file]).replace('1 unknown', 'size unknown')}, {_hash(file)}, {', '.join(file['urls'])}"
+
+
+def _hash(file: Mapping[str, Any]) -> str:
+    kind = next((key for key in ("sha256", "md5", "sha256_prefix") if key in file), None)
+    return "hash unknown" if kind is None else f"{kind.replace('_', ' ')} `{file[kind]}`"
+
+
+def _split(part: Mapping[str, Any]) -> str:
+    facts = [f"{part['count']:,} images" if "count" in part else "number of images not published"]
+    facts += [f"frozen list `{part['list']}`"] if "list" in part else []
+    facts += [f"without {', '.join(part['without'])}"] if "without" in part else []
+    if rule := part.get("select"):
+        facts.append(
+            ", ".join(f"{key.replace('_', ' ')} {str(value).replace('_', ' ')}" for key, value in rule.items())
+        )
+    return "; ".join(facts) + (f". {part['notes']}" if "notes" in part else "")
+
+
+def _weights_row(name: str, record: Mapping[str, Any]) -> list[str]:
+    file = record["files"][0]
+    terms = record.get("licence", "")
+    return [name, record["title"], f"[{file['name']}]({file['urls'][0]})", _hash(file), _total([file]), terms]
+
+
+if __name__ == "__main__":
+    print(page(load_catalog(), load_weights()), end="")

@@ -1,0 +1,72 @@
+"""What leaves the workflow because a data set cannot be had here: benchmarks, methods, OOD sets; each with a notice."""
+
+from collections.abc import Iterator
+
+from methods.data.availability import can_be_had
+from methods.registry import records
+from methods.settings.study import Study
+
+
+def leave_out_what_is_absent(study: Study) -> None:
+    """Find the splits that cannot be had, take what needs them out of ``study``, and note it."""
+    data = study.config["data"]
+    study.absent = frozenset(
+        part for part in set(_splits(study)) if not can_be_had(study.catalog, *part, data["sources"], data["folder"])
+    )
+    for name in list(study.evaluate):
+        if missing := [part for part in _id_splits(study, name) if not study.available(*part)]:
+            _drop_benchmark(study, name, missing)
+        else:
+            _drop_methods(study, name)
+            _note_ood_sets(study, name)
+
+
+def _splits(study: Study) -> Iterator[tuple[str, str]]:
+    for name in study.evaluate:
+        yield from _id_splits(study, name)
+        yield from ((ood, part["split"]) for ood, part in study.benchmarks[name]["ood"].items())
+        if exposure := study.benchmarks[name].get("outlier_exposure"):
+            yield exposure["dataset"], exposure["split"]
+
+
+def _id_splits(study: Study, benchmark: str) -> list[tuple[str, str]]:
+    source = study.benchmarks[benchmark]["in_distribution"]
+    return [(source["dataset"], source[role]) for role in ("train", "validation", "test")]
+
+
+def _drop_benchmark(study: Study, name: str, missing: list[tuple[str, str]]) -> None:
+    dataset = missing[0][0]
+    why = f"its ID set {dataset} is not available here{_why(study, dataset)}"
+    study.notices.append(f"benchmark {name} is left out, {why}")
+    del study.evaluate[name]
+    for paper in study.papers.values():
+        paper["evaluate"].pop(name, None)
+
+
+def _drop_methods(study: Study, name: str) -> None:
+    exposure = study.benchmarks[name].get("outlier_exposure")
+    if exposure is None or study.available(exposure["dataset"], exposure["split"]):
+        return
+    dataset = exposure["dataset"]
+    for method in list(study.evaluate[name]):
+        if records("objectives")[study.recipes[method, name]["objective"]["name"]]["needs_outliers"]:
+            study.notices.append(
+                f"{method} is left out on {name}, its outlier set {dataset} is not available here{_why(study, dataset)}"
+            )
+            study.left_out[name, method] = dataset
+            for evaluate in [study.evaluate, *(paper["evaluate"] for paper in study.papers.values())]:
+                evaluate.get(name, {}).pop(method, None)
+
+
+def _note_ood_sets(study: Study, name: str) -> None:
+    gone = [ood for ood in study.benchmarks[name]["ood"] if ood not in study.ood_sets(name)]
+    for ood in gone:
+        study.notices.append(f"the OOD set {ood} of {name} is not available here{_why(study, ood)}")
+
+
+def _why(study: Study, dataset: str) -> str:
+    if dataset in study.config["datasets"]["unavailable"]:
+        return " (config.datasets.unavailable)"
+    record = study.catalog[dataset]
+    bring = record.get("bring") or study.catalog[record.get("files_of", dataset)].get("bring", "")
+    return f": {' '.join(bring.split())}"
