@@ -9,7 +9,7 @@ CORES ?= all
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-dev demo run test lint format lock clean
+.PHONY: help env env-dev demo run test lint format docs lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ format: env-dev  ## format Python and rules
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile rules
+
+docs: env  ## write the generated pages of docs/ again
+	$(BIN)/python -m methods.reporting.catalog_page > docs/datasets.md.new && mv docs/datasets.md.new docs/datasets.md
 
 lock: env-dev  ## turn requirements*.in into pinned requirements*.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-annotate --no-header requirements.in -o requirements.txt

@@ -2,12 +2,11 @@
 
 import copy
 import re
-import shutil
 
 import pytest
 
 from methods.csv_file import read_csv
-from tests.workflow import PAPER, ROOT, TABLE, snakemake, write_inputs
+from tests.workflow import PAPER, ROOT, TABLE, copy_project, snakemake, write_inputs
 
 pytestmark = pytest.mark.workflow
 
@@ -15,11 +14,7 @@ pytestmark = pytest.mark.workflow
 @pytest.fixture
 def project(tmp_path):
     """A copy of the project's code with the examples of the guide in place."""
-    root = tmp_path / "project"
-    for name in ("methods", "rules", "workflow_scripts", "resources", "schemas", "profiles", "envs", "papers"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Snakefile", "config.yaml", "requirements.txt"):
-        shutil.copy(ROOT / name, root / name)
+    root = copy_project(tmp_path / "project")
     score, method = re.findall(r"```python\n(.*?)```", (ROOT / "docs/guide.md").read_text(), re.DOTALL)
     (root / "methods/scores/margin.py").write_text(score)
     (root / "methods/objectives/smoothed.py").write_text(method)

@@ -1,6 +1,7 @@
 """A workflow small enough for tests: one method, one epoch, two OOD sets, in a folder of its own."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,15 @@ PAPER: dict[str, Any] = {
 MODEL = "results/runs/digits/plain/corrected/seed0/model.safetensors"
 EVALUATION = "results/runs/digits/plain/corrected/seed0/eval-corrected"
 TABLE = "results/papers/micro/tables/main.csv"
+
+
+def copy_project(root: Path) -> Path:
+    """The code that the workflow needs, to be changed by a test."""
+    for name in ("methods", "rules", "workflow_scripts", "resources", "schemas", "profiles", "envs", "papers"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Snakefile", "config.yaml", "requirements.txt"):
+        shutil.copy(ROOT / name, root / name)
+    return root
 
 
 def write_inputs(folder: Path, paper: dict[str, Any] | None = None, **config: Any) -> None:
