@@ -1,33 +1,29 @@
-"""Claims about data: frozen lists, verified files, prepared splits, image stores and what they refuse."""
+"""Claims about data: frozen lists, the catalog, which images make a split, and prepared splits."""
 
 import copy
-import gzip
-import hashlib
-import socket
-import threading
+import tempfile
 from collections import Counter
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import h5py
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
-from methods.data import embedded
-from methods.data.catalog import SPLITS, file_record, load_catalog, source_files, split_entries
-from methods.data.fetch import decoded_sha256, fetch
-from methods.data.images import ImageSet, check_images, read_images, write_images
+from methods.data import embedded, frozen, subsets
+from methods.data.catalog import SPLITS, file_record, load_catalog, load_weights, source_files, split_entries
+from methods.data.fetch import fetch
+from methods.data.images import ImageSet, read_images
+from methods.data.overlap import share_images, shared_classes
+from methods.data.pictures import Pictures
 from methods.data.prepare import prepare
-from methods.data.render import RESIZE_RULES, render_images, render_name
-from methods.data.subsets import read_list, write_list
+from methods.data.selection import ids_sha256, select
+from methods.data.sources import open_files
+from methods.data.subsets import Lists, read_list, read_lists, write_list
 from methods.errors import ReproError
-from methods.files import atomic, sha256_bytes, write_text
-from methods.hdf5 import open_hdf5, require_datasets
-from methods.settings.schema import load_schema
+from methods.files import atomic, write_text
 from methods.settings.steps import prepare_settings
 from methods.settings.study import Study
 
@@ -35,7 +31,6 @@ CATALOG = load_catalog()
 TARGET = load_digits().target
 LISTS = embedded.all_lists(TARGET)
 DIGITS = {name: set(map(int, LISTS[f"digits/{name}"])) for name in ("train", "validation", "test")}
-ORIGIN = {"kind": "images", "settings": {}, "parents": {}}
 
 
 def comes_with_a_package(dataset):
@@ -48,32 +43,48 @@ EMBEDDED = [(name, split) for name in CATALOG if comes_with_a_package(name) for 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """A function of data set and split, with changes to the step's settings."""
-    folder, catalog = tmp_path_factory.mktemp("archives"), CATALOG
+    """A function of data set and split, with changes to the step's settings, that gives the images of the store."""
+    folder = tmp_path_factory.mktemp("data")
 
     def make(dataset, split, **changes):
-        files = {}
-        for name, owner in source_files(catalog, dataset).items():
-            files[name] = folder / owner / name
+        files = {name: folder / owner / name for name, owner in source_files(CATALOG, dataset, split).items()}
+        for name, owner in source_files(CATALOG, dataset, split).items():
             if not files[name].is_file():
-                fetch(owner, file_record(catalog, owner, name), files[name])
-        render = {"size": catalog[dataset]["image_size"][0], "resize": "native"}
-        chosen = {**prepare_settings(Study({}, catalog), dataset, split, render), **changes}
-        return prepare(chosen, files, split_entries(catalog, dataset, split))
+                fetch(owner, file_record(CATALOG, owner, name), files[name])
+        render = {"size": CATALOG[dataset]["image_size"][0], "resize": "native"}
+        chosen = {**prepare_settings(Study({}, CATALOG), dataset, split, render), **changes}
+        path, record = folder / "images" / f"{dataset}-{split}.h5", {"kind": "images", "settings": chosen}
+        count = prepare(path, chosen, open_files(list(files.values())), read_lists(chosen), record)
+        data = read_images(path, dataset, split)
+        assert count == len(data)
+        path.unlink()
+        return data
 
+    make.folder = folder / "images"
     return make
 
 
-def small(**changes):
-    """Five images of two classes."""
-    pixels = np.arange(5 * 4 * 4 * 3, dtype=np.uint8).reshape(5, 4, 4, 3)
-    labels, names = np.array([0, 1, 0, 1, 1]), tuple(f"image{number}" for number in range(5))
-    return replace(ImageSet(pixels, labels, names, ("cat", "dog")), **changes)
+def source(count, labels=None, kind=ImageSet, ids=None):
+    """Images or pictures, each of its own colour, named a00000, a00001, ..."""
+    ids = tuple(ids or (f"a{number:05d}" for number in range(count)))
+    labels = np.full(count, -1) if labels is None else np.asarray(labels)
+    classes = tuple(f"class{number}" for number in range(labels.max(initial=-1) + 1))
+    if kind is Pictures:
+        return Pictures(tuple(f"{name}.jpg" for name in ids), labels, ids, classes)
+    colours = np.arange(count, dtype=np.uint32).view(np.uint8).reshape(count, 1, 1, 4)[..., :3]
+    return ImageSet(colours, labels, ids, classes)
 
 
-def stored(folder, data=None, origin=ORIGIN):
-    write_images(folder / "set.h5", data or small(), origin)
-    return folder / "set.h5"
+def chosen(data, rule=None, entries=(), excluded=(), **changes):
+    """Positions of the images that make the split; each kept its own pixels or file, label and name."""
+    told = {**({"select": rule} if rule else {}), **changes}
+    found = select(data, told, entries, excluded, "pets/test")
+    index = [data.sample_ids.index(name) for name in found.sample_ids]
+    expected = data.take(index)
+    assert found.labels.tolist() == expected.labels.tolist()
+    assert getattr(found, "members", None) == getattr(expected, "members", None)
+    assert not isinstance(data, ImageSet) or np.array_equal(found.images, expected.images)
+    return index
 
 
 def cells(name):
@@ -122,7 +133,7 @@ def test_photo_patches_lie_inside_their_photographs():
 def test_split_prepared_from_installed_files_has_its_recorded_content(prepared, dataset, split):
     data, record = prepared(dataset, split), CATALOG[dataset]
     assert data.content_sha256() == record["splits"][split]["content_sha256"]
-    assert len(data.images) == record["splits"][split]["count"]
+    assert len(data) == record["splits"][split]["count"]
     assert data.classes == tuple(record["classes"])
     assert data.multi_label == (record["task"] == "multi_label")
 
@@ -140,7 +151,7 @@ def test_labels_of_a_mosaic_are_the_digits_it_shows(prepared):
 
 
 def test_scrambling_permutes_the_pixels_of_every_digit(prepared):
-    plain, scrambled = prepared("digits", "test").images, prepared("digits_scrambled", "test").images
+    plain, scrambled = prepared("digits", "test").pixels, prepared("digits_scrambled", "test").pixels
     assert not np.array_equal(plain, scrambled)
     assert np.array_equal(np.sort(plain.reshape(len(plain), -1)), np.sort(scrambled.reshape(len(plain), -1)))
 
@@ -155,10 +166,16 @@ def test_noise_follows_from_its_seed(prepared):
 
 
 def test_a_count_or_classes_unlike_the_catalog_are_refused(prepared):
-    with pytest.raises(ReproError, match="digits/test was read with count 376, the catalog has 375"):
+    with pytest.raises(ReproError, match=r"^digits/test was read with count 376, the catalog has 375: correct one"):
         prepared("digits", "test", count=375)
-    with pytest.raises(ReproError, match=r"was read with classes .* the catalog has"):
+    with pytest.raises(ReproError, match=r"^digits/test was read with classes \['0', .*\], the catalog has \['0'\]:"):
         prepared("digits", "test", classes=["0"])
+    assert list(prepared.folder.iterdir()) == []
+
+
+def test_long_classes_are_cut_in_the_message(prepared):
+    with pytest.raises(ReproError, match=r"the catalog has \['class0', .* \.\.\. \(200 of them\): correct"):
+        prepared("digits", "test", classes=[f"class{number}" for number in range(200)])
 
 
 def test_a_digit_without_a_class_is_refused(prepared):
@@ -170,188 +187,318 @@ def test_a_digit_without_a_class_is_refused(prepared):
         )
 
 
+def test_names_unlike_the_catalog_are_refused(prepared):
+    names = prepared("digits", "test").sample_ids
+    prepared("digits", "test", ids_sha256=ids_sha256(names))
+    said = rf"^digits/test has 376 images whose names hash to {ids_sha256(names)[:12]}, the catalog expects 0{{12}}:"
+    with pytest.raises(ReproError, match=said):
+        prepared("digits", "test", ids_sha256="0" * 64)
+    assert list(prepared.folder.iterdir()) == []
+
+
 def test_content_unlike_the_catalog_is_refused(prepared):
-    with pytest.raises(ReproError, match=r"digits/test was read as content 771d31dce3ad, the catalog expects 000000"):
+    with pytest.raises(ReproError, match=r"digits/test was read as content e21b627915ba, the catalog expects 000000"):
         prepared("digits", "test", content_sha256="0" * 64)
 
 
 def test_render_of_another_size_is_refused_when_it_may_not_resize(prepared):
-    with pytest.raises(ReproError, match=r"digits/test has images of 8x8 pixels, .* asks for 32x32 without resizing"):
+    with pytest.raises(ReproError, match=r"digits/test has an image of 8x8 pixels, .* asks for 32x32 without resizing"):
         prepared("digits", "test", render={"size": 32, "resize": "native"})
 
 
 def test_split_is_verified_at_native_size_and_then_resized(prepared):
     data = prepared("digits", "test", render={"size": 12, "resize": "square"})
-    assert data.images.shape == (376, 12, 12, 3)
+    assert data.pixels.shape == (376, 12, 12, 3)
+    assert data.content_sha256() != CATALOG["digits"]["splits"]["test"]["content_sha256"]
 
 
-def test_native_returns_the_images_themselves():
-    images = small().images
-    assert render_images(images, {"size": 4, "resize": "native"}, "set") is images
+KINDS = pytest.mark.parametrize("kind", [ImageSet, Pictures])
+MESSAGE = "the message about short classes is put together, and fails, where no class is short"
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 24), st.sampled_from(["short_side_crop", "square"]))
-def test_resizing_gives_the_asked_size(height, width, size, rule):
-    flat = np.full((1, height, width, 3), 77, dtype=np.uint8)
-    found = render_images(flat, {"size": size, "resize": rule}, "set")
-    assert found.shape == (1, size, size, 3)
-    assert found.dtype == np.uint8
-    assert (found == 77).all()
+@KINDS
+def test_a_frozen_list_decides_which_images_and_their_order(kind):
+    data = source(6, [0, 1, 2, 0, 1, 2], kind)
+    assert chosen(data, entries=["a00004", "a00000", "a00005"]) == [4, 0, 5]
 
 
-def test_short_side_crop_keeps_the_centre():
-    columns = np.broadcast_to(np.arange(8, dtype=np.uint8)[None, None, :, None], (1, 4, 8, 3))
-    found = render_images(columns, {"size": 4, "resize": "short_side_crop"}, "set")
-    assert np.array_equal(found, columns[:, :, 2:6])
+@KINDS
+def test_without_a_list_or_rule_all_images_are_kept_in_their_order(kind):
+    assert chosen(source(4, kind=kind)) == [0, 1, 2, 3]
 
 
-def test_square_keeps_both_ends_of_the_long_side():
-    halves = np.repeat(np.array([0, 200], dtype=np.uint8), 8)[None, None, :, None] * np.ones((1, 4, 1, 3), np.uint8)
-    found = render_images(halves, {"size": 4, "resize": "square"}, "set")
-    assert found[0, 0, 0, 0] == 0
-    assert found[0, 0, -1, 0] == 200
+@KINDS
+def test_excluded_images_are_left_out(kind):
+    assert chosen(source(5, kind=kind), excluded=["a00003", "a00000", "a00003"]) == [1, 2, 4]
 
 
-def test_papers_know_the_render_rules_and_no_other():
-    benchmark = load_schema("paper")["properties"]["benchmarks"]["additionalProperties"]
-    assert tuple(benchmark["properties"]["render"]["properties"]["resize"]["enum"]) == RESIZE_RULES
+@pytest.mark.parametrize("what", ["entries", "excluded"])
+def test_a_list_that_names_images_which_are_not_there_is_refused(what):
+    who = {"entries": "its frozen list", "excluded": "the list of images to leave out"}[what]
+    said = rf"^pets/test: {who} names 4 images that the set does not hold, such as p, q, r: the list or the set is"
+    with pytest.raises(ReproError, match=said):
+        chosen(source(3), **{what: ["a00001", "p", "q", "r", "s"]})
 
 
-def test_a_render_is_named_by_size_and_rule():
-    assert render_name({"size": 8, "resize": "native"}) == "8px-native"
+def test_a_list_and_an_exclusion_hold_together():
+    assert chosen(source(4), entries=["a00003", "a00001"], excluded=["a00000"]) == [3, 1]
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        small(),
-        small(labels=np.eye(2, dtype=np.uint8)[[0, 1, 0, 1, 1]]),
-        small(labels=np.full(5, -1), classes=()),
-        small(sample_ids=("müll", "naïve", "日本", "a b", "x/y.png")),
-    ],
-    ids=["one label", "several labels", "no classes", "names in any script"],
-)
-def test_an_image_store_gives_back_what_was_written(tmp_path, data):
-    found = read_images(stored(tmp_path, data))
-    assert found.content_sha256() == data.content_sha256()
-    assert (found.sample_ids, found.classes) == (data.sample_ids, data.classes)
-    assert found.labels.dtype == data.labels.dtype
+def test_a_rule_works_on_what_an_exclusion_leaves():
+    rule = {"rule": "first_per_class", "per_class": 1}
+    assert chosen(source(4, [0, 0, 1, 1]), rule, excluded=["a00000"]) == [1, 2]
 
 
-def test_the_same_images_give_the_same_bytes(tmp_path):
-    first, second = tmp_path / "a.h5", tmp_path / "b.h5"
-    write_images(first, small(), {"kind": "images", "seed": None})
-    write_images(second, small(), {"seed": None, "kind": "images"})
-    assert first.read_bytes() == second.read_bytes()
+def test_the_names_of_a_split_are_verified_with_their_order():
+    data = source(3)
+    names = ids_sha256(["a00002", "a00000"])
+    assert chosen(data, entries=["a00002", "a00000"], ids_sha256=names) == [2, 0]
+    with pytest.raises(ReproError, match=rf"has 2 images whose names hash to [0-9a-f]{{12}}, .* expects {names[:12]}:"):
+        chosen(data, entries=["a00000", "a00002"], ids_sha256=names)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"images": small().images + 1},
-        {"labels": np.array([0, 1, 0, 1, 0])},
-        {"sample_ids": ("image0", "image1", "image2", "image3", "other")},
-        {"classes": ("cat", "horse")},
-    ],
-    ids=["pixels", "labels", "names", "classes"],
-)
-def test_the_content_hash_sees_every_part(change):
-    assert small(**change).content_sha256() != small().content_sha256()
+def test_names_are_hashed_one_a_line():
+    assert ids_sha256(["ab", "c"]) != ids_sha256(["a", "bc"]) != ids_sha256(["abc"])
+    assert ids_sha256(["é", "b"]) == subsets.sha256_bytes("é\nb\n".encode())
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"images": np.zeros((0, 4, 4, 3), np.uint8), "labels": np.zeros(0, int), "sample_ids": ()}, "has no image"),
-        ({"images": np.zeros((5, 4, 4, 3))}, r"holds float64 images of shape \(5, 4, 4, 3\), expected uint8"),
-        ({"images": np.zeros((5, 4, 4), np.uint8)}, r"holds uint8 images of shape \(5, 4, 4\), expected uint8"),
-        ({"images": np.zeros((5, 4, 4, 1), np.uint8)}, r"holds uint8 images of shape \(5, 4, 4, 1\), expected uint8"),
-        ({"labels": np.array([0, 1])}, "has 5 images but 2 labels"),
-        ({"labels": np.array([0.5, 0, 0, 1, 1])}, r"holds float64 labels of shape \(5,\), expected whole numbers"),
-        ({"labels": np.zeros((5, 2, 1), int)}, r"holds int64 labels of shape \(5, 2, 1\), expected whole numbers"),
-        ({"sample_ids": ("a", "b", "c", "d", "a")}, "has 5 images but not as many different sample ids"),
-        ({"labels": np.array([0, 1, 2, 1, 1])}, "has labels that do not fit its 2 classes"),
-        ({"labels": np.array([0, 1, -1, 1, 1])}, "has labels that do not fit its 2 classes"),
-        ({"classes": ()}, "has labels that do not fit its 0 classes"),
-        ({"labels": np.eye(5, dtype=np.uint8)}, "has labels that do not fit its 2 classes"),
-        ({"labels": np.full((5, 2), 2, np.uint8)}, "has labels that do not fit its 2 classes"),
-    ],
-)
-def test_images_that_do_not_hold_together_are_refused_by_name(change, message):
-    with pytest.raises(ReproError, match=f"^pets/test {message}"):
-        check_images(small(**change), "pets/test")
+@KINDS
+def test_the_first_images_of_every_class_come_in_file_order(kind):
+    data = source(8, [2, 0, 0, 1, 2, 0, 1, 2], kind)
+    assert chosen(data, {"rule": "first_per_class", "per_class": 2}) == [0, 1, 2, 3, 4, 6]
 
 
-def test_a_store_with_labels_outside_its_classes_is_refused(tmp_path):
-    path = stored(tmp_path, small(labels=np.array([0, 1, 7, 1, 1])))
-    with pytest.raises(ReproError, match=rf"{path} has labels that do not fit its 2 classes"):
-        read_images(path)
+@given(st.integers(1, 4), st.integers(1, 4), st.randoms(use_true_random=False))
+def test_first_per_class_takes_equally_many_and_none_before_a_taken_one(classes, wanted, chance):
+    labels = [label for label in range(classes) for _ in range(wanted + chance.randint(0, 3))]
+    chance.shuffle(labels)
+    index = chosen(source(len(labels), labels), {"rule": "first_per_class", "per_class": wanted})
+    assert index == sorted(index)
+    assert Counter(labels[n] for n in index) == dict.fromkeys(range(classes), wanted)
+    assert all(labels[:n].count(labels[n]) < wanted for n in index)
 
 
-@pytest.mark.parametrize("kept", [0.0, 0.01, 0.3, 0.6, 0.999])
-def test_a_truncated_store_is_refused_by_name(tmp_path, kept):
-    path = stored(tmp_path)
-    content = path.read_bytes()
-    path.write_bytes(content[: int(kept * len(content))])
-    with pytest.raises(ReproError, match=rf"{path} cannot be read as HDF5 .* truncated, damaged or no HDF5 file"):
-        read_images(path)
+def test_a_class_with_too_few_images_is_refused():
+    said = r"^pets/test: the rule first_per_class asks for 2 images a class, one has 1\.$"
+    with pytest.raises(ReproError, match=said):
+        chosen(source(5, [0, 0, 1, 0, 0]), {"rule": "first_per_class", "per_class": 2})
 
 
-def test_a_missing_store_is_refused_by_name(tmp_path):
-    with pytest.raises(ReproError, match=r"none\.h5 does not exist"):
-        read_images(tmp_path / "none.h5")
+def test_first_per_class_needs_one_class_an_image():
+    data = replace(source(2), labels=np.eye(2, dtype=np.uint8), classes=("a", "b"))
+    with pytest.raises(ReproError, match=r"^pets/test: the rule first_per_class needs one class an image\.$"):
+        chosen(data, {"rule": "first_per_class", "per_class": 1})
 
 
-def test_a_store_of_another_kind_is_refused(tmp_path):
-    path = stored(tmp_path, origin={"kind": "features"})
-    with pytest.raises(ReproError, match=rf"{path} is not a file of kind 'images' .*: it has 'features'"):
-        read_images(path)
+@given(st.integers(1, 60), st.data(), st.integers(0, 2**32 - 1), st.sampled_from([ImageSet, Pictures]))
+def test_a_draw_and_its_rest_are_all_images_without_a_common_one(count, data, seed, kind):
+    drawn = {"rule": "drawn", "count": data.draw(st.integers(1, count)), "seed": seed}
+    images = source(count, kind=kind)
+    draw, rest = chosen(images, drawn), chosen(images, {**drawn, "rest": True})
+    assert len(draw) == drawn["count"]
+    assert (draw, rest) == (sorted(draw), sorted(rest))
+    assert sorted(draw + rest) == list(range(count))
+    assert chosen(images, {**drawn, "rest": False}) == draw
 
 
-def test_an_hdf5_file_without_provenance_is_refused(tmp_path):
-    path = tmp_path / "foreign.h5"
-    with h5py.File(path, "w") as file:
-        file["images"] = small().images
-    with pytest.raises(ReproError, match=r"foreign\.h5 is not a file of kind 'images' .*: it has no record"):
-        read_images(path)
+def test_a_draw_follows_from_its_seed_for_good():
+    rule = {"rule": "drawn", "count": 5, "seed": 25100}
+    assert chosen(source(20), rule) == chosen(source(20), rule) == [3, 5, 7, 10, 15]
+    assert chosen(source(20), rule) != chosen(source(20), {**rule, "seed": 25101})
 
 
-def test_a_store_without_labels_is_refused(tmp_path):
-    path = stored(tmp_path)
-    with h5py.File(path, "r+") as file:
-        del file["labels"]
-    with pytest.raises(ReproError, match=rf"{path} lacks labels"):
-        read_images(path)
+@pytest.mark.parametrize("rest", [False, True])
+def test_a_draw_of_more_images_than_there_are_is_refused(rest):
+    with pytest.raises(ReproError, match=r"^pets/test: the rule drawn asks for 6 images, there are 5\.$"):
+        chosen(source(5), {"rule": "drawn", "count": 6, "seed": 0, "rest": rest})
 
 
-@pytest.mark.parametrize(("name", "row"), [("images", np.s_[0, 0, 0, 0]), ("labels", 0), ("sample_ids", 0)])
-def test_content_changed_after_writing_is_refused(tmp_path, name, row):
-    path = stored(tmp_path)
-    with h5py.File(path, "r+") as file:
-        file[name][row] = b"other" if name == "sample_ids" else 1
-    with pytest.raises(ReproError, match=rf"{path} does not hold what it recorded when written"):
-        read_images(path)
-
-
-def test_every_missing_part_is_named(tmp_path):
-    path = stored(tmp_path)
-    with open_hdf5(path) as file, pytest.raises(ReproError, match=r"set\.h5 lacks logits, embedding:"):
-        require_datasets(file, ("images", "logits", "embedding"))
-
-
-def test_a_failed_write_leaves_no_file(tmp_path):
-    with pytest.raises(TypeError):
-        write_images(tmp_path / "set.h5", small(), {"kind": {"not", "json"}})
+def test_a_split_of_which_nothing_is_left_is_refused(tmp_path):
+    told = {"dataset": "pets", "split": "rest", "reader": {"name": "uniform_noise", "count": 4, "size": 8, "seed": 0}}
+    told |= {"render": {"size": 8, "resize": "native"}}
+    told |= {"select": {"rule": "drawn", "count": 4, "seed": 0, "rest": True}}
+    with pytest.raises(ReproError, match=r"^pets/rest has no image: a split needs at least one\.$"):
+        prepare(tmp_path / "set.h5", told, open_files([]), Lists(), {"kind": "images", "settings": {}})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failed_write_keeps_the_old_file(tmp_path):
-    before = stored(tmp_path).read_bytes()
-    with pytest.raises(TypeError):
-        write_images(tmp_path / "set.h5", small(), {"kind": {"not", "json"}})
-    assert (tmp_path / "set.h5").read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == ["set.h5"]
+HALVES = [
+    (name, split)
+    for name, record in CATALOG.items()
+    for split, part in record["splits"].items()
+    if "without" in part or part.get("select", {}).get("rest")
+]
+
+
+def the_whole(dataset, split):
+    """The split of which ``split`` is a part, read by the same rule."""
+    splits = CATALOG[dataset]["splits"]
+    same = [name for name in splits if splits[name]["reader"] == splits[split]["reader"]]
+    (whole,) = [name for name in same if splits[name].keys().isdisjoint({"list", "without", "select"})]
+    return splits[whole]
+
+
+def ids_of_part(dataset, split, data):
+    told = prepare_settings(Study({}, CATALOG), dataset, split, {})
+    lists = read_lists(told)
+    return set(select(data, told, lists.entries, lists.excluded, f"{dataset}/{split}").sample_ids)
+
+
+@pytest.mark.parametrize(("dataset", "split"), HALVES)
+def test_a_set_is_parted_without_a_gap_and_without_an_overlap(dataset, split):
+    splits, whole = CATALOG[dataset]["splits"], the_whole(dataset, split)
+    drawn = {**splits[split].get("select", {}), "rest": False}
+    others = splits[split].get("without") or [
+        name for name in splits if {**splits[name].get("select", {}), "rest": False} == drawn and name != split
+    ]
+    assert [splits[name].get("files") for name in others] == [whole.get("files")] * len(others)
+    assert len(others) == 1
+    listed = [entry for name in others for entry in split_entries(CATALOG, dataset, name)]
+    ids = [*listed, *(f"other {number}" for number in range(whole["count"] - len(listed)))]
+    data = source(len(ids), kind=Pictures, ids=ids)
+    parts = [ids_of_part(dataset, name, data) for name in (split, *others)]
+    assert [len(part) for part in parts] == [splits[name]["count"] for name in (split, *others)]
+    assert set.union(*parts) == set(ids)
+    assert sum(map(len, parts)) == len(ids)
+    assert not any(share_images(CATALOG, (dataset, split), (dataset, name)) for name in others)
+
+
+FROZEN = {name: CATALOG[name.split("/")[0]]["splits"][name.split("/")[1]] for name in frozen.RULES}
+
+
+@pytest.mark.parametrize("name", frozen.KNOWN_IDS)
+def test_a_drawn_list_equals_its_seeded_rule(name):
+    dataset, split = name.split("/")
+    entries = frozen.draw(frozen.RULES[name], frozen.KNOWN_IDS[name])
+    assert entries == split_entries(CATALOG, dataset, split)
+    assert [frozen.KNOWN_IDS[name].index(entry) for entry in entries[:50]] == sorted(
+        frozen.KNOWN_IDS[name].index(entry) for entry in entries[:50]
+    )
+
+
+@pytest.mark.parametrize("name", frozen.RULES)
+def test_a_drawn_list_has_as_many_different_names_as_its_rule_and_the_catalog_say(name):
+    dataset, split = name.split("/")
+    entries, rule = split_entries(CATALOG, dataset, split), frozen.RULES[name]
+    assert FROZEN[name]["list"] == f"{name}.txt"
+    assert len(set(entries)) == len(entries) == rule.count == FROZEN[name]["count"]
+    assert rule.of in CATALOG[dataset]["splits"]
+
+
+@pytest.mark.parametrize("name", [name for name, rule in frozen.RULES.items() if rule.by_class])
+def test_a_list_drawn_by_class_has_equally_many_of_each_class(name):
+    dataset, split = name.split("/")
+    entries, classes = split_entries(CATALOG, dataset, split), CATALOG[dataset]["classes"]
+    assert frozen.RULES[name].count % len(classes) == 0
+    if CATALOG[dataset]["reader"].get("classes") == "folders":
+        shown = Counter(entry.split("/")[0] for entry in entries)
+        assert shown == dict.fromkeys(classes, len(entries) // len(classes))
+
+
+def test_no_two_seeded_rules_use_one_seed():
+    seeds = [rule.seed for rule in frozen.RULES.values()]
+    assert len(set(seeds)) == len(seeds)
+
+
+@given(st.integers(1, 4), st.integers(1, 5), st.randoms(use_true_random=False), st.integers(0, 99))
+def test_a_draw_by_class_takes_equally_many_of_each_in_file_order(classes, each, chance, seed):
+    labels = [label for label in range(classes) for _ in range(each + chance.randint(0, 3))]
+    chance.shuffle(labels)
+    ids = [f"{number:03d}" for number in range(len(labels))]
+    rule = frozen.Rule("train", classes * each, seed, by_class=True)
+    entries = frozen.draw(rule, ids, np.array(labels))
+    assert entries == sorted(set(entries))
+    assert Counter(labels[int(entry)] for entry in entries) == dict.fromkeys(range(classes), each)
+
+
+OVERLAP = {
+    "cifar": {
+        "splits": {
+            "train": {"reader": {"name": "cifar", "batches": ["a"]}},
+            "validation": {"reader": {"name": "cifar", "batches": ["a"]}, "list": "v"},
+            "tuning": {"reader": {"name": "cifar", "batches": ["a"]}, "list": "t"},
+            "spare": {"reader": {"name": "cifar", "batches": ["a"]}, "list": "s"},
+            "train_part": {"reader": {"name": "cifar", "batches": ["a"]}, "without": ["validation"]},
+            "draw": {"reader": {"name": "cifar", "batches": ["a"]}, "select": {"rule": "drawn", "count": 5, "seed": 1}},
+            "rest": {
+                "reader": {"name": "cifar", "batches": ["a"]},
+                "select": {"rule": "drawn", "count": 5, "seed": 1, "rest": True},
+            },
+            "rest_of_another": {
+                "reader": {"name": "cifar", "batches": ["a"]},
+                "select": {"rule": "drawn", "count": 5, "seed": 2, "rest": True},
+            },
+            "first": {
+                "reader": {"name": "cifar", "batches": ["a"]},
+                "select": {"rule": "first_per_class", "per_class": 5},
+            },
+            "test": {"reader": {"name": "cifar", "batches": ["b"]}},
+        }
+    },
+    "cropped": {"files_of": "cifar", "splits": {"all": {"reader": {"name": "cifar", "batches": ["a"]}}}},
+    "svhn": {"splits": {"train": {"reader": {"name": "cifar", "batches": ["a"]}}}},
+}
+ENTRIES = {"validation": ["1", "2"], "tuning": ["2", "3"], "spare": ["4"]}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shared"),
+    [
+        ("cifar/train", "cifar/train", True),
+        ("cifar/train", "cifar/test", False),
+        ("cifar/train", "svhn/train", False),
+        ("cifar/train", "cropped/all", True),
+        ("cifar/test", "cropped/all", False),
+        ("cifar/train", "cifar/validation", True),
+        ("cifar/train", "cifar/train_part", True),
+        ("cifar/train_part", "cifar/validation", False),
+        ("cifar/train_part", "cifar/tuning", True),
+        ("cifar/validation", "cifar/validation", True),
+        ("cifar/validation", "cifar/tuning", True),
+        ("cifar/validation", "cifar/spare", False),
+        ("cifar/draw", "cifar/rest", False),
+        ("cifar/draw", "cifar/draw", True),
+        ("cifar/rest", "cifar/rest", True),
+        ("cifar/draw", "cifar/rest_of_another", True),
+        ("cifar/draw", "cifar/train", True),
+        ("cifar/rest", "cifar/train", True),
+        ("cifar/first", "cifar/train", True),
+        ("cifar/first", "cifar/draw", True),
+    ],
+)
+def test_splits_of_one_set_share_images_unless_they_are_kept_apart(monkeypatch, first, second, shared):
+    monkeypatch.setattr("methods.data.overlap.split_entries", lambda _, dataset, split: ENTRIES[split])
+    one, two = (tuple(part.split("/")) for part in (first, second))
+    assert share_images(OVERLAP, one, two) == share_images(OVERLAP, two, one) == shared
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shared"),
+    [
+        (["cat", "dog"], ["dog", "horse"], ["dog"]),
+        (["cat", "dog"], ["Cat", "DOGS"], ["cat", "dog"]),
+        (["cats", "Dogs"], ["cat", "dog"], ["cats", "Dogs"]),
+        (["palm_tree"], ["palm tree"], ["palm_tree"]),
+        (["polka-dotted", "dining table"], ["polka dotted", "diningtable"], ["polka-dotted", "dining table"]),
+        (["glass", "bus", "gas"], ["glas", "bu", "ga"], []),
+        (["sofa"], ["couch"], []),
+        (["car"], ["streetcar", "card", "racing_car"], []),
+        (["cat"], [], []),
+        ([], ["cat"], []),
+        ([], [], []),
+    ],
+)
+def test_shared_classes_are_found_by_name(first, second, shared):
+    catalog = {"pets": {"classes": first}, "farm": {"classes": second}}
+    assert shared_classes(catalog, "pets", "farm") == shared
+
+
+def test_known_overlaps_of_the_catalog_are_found():
+    assert shared_classes(CATALOG, "cifar10", "cifar100") == []
+    assert shared_classes(CATALOG, "digits", "svhn") == CATALOG["digits"]["classes"]
+    assert "person" in shared_classes(CATALOG, "voc2012", "coco2014")
+    assert share_images(CATALOG, ("cifar10", "train"), ("cifar10", "validation"))
+    assert not share_images(CATALOG, ("cifar10", "train"), ("cifar10", "test"))
 
 
 def test_a_file_has_its_name_only_when_it_is_whole(tmp_path):
@@ -397,6 +544,35 @@ def test_a_missing_list_is_refused(tmp_path):
         read_list(tmp_path / "list.txt", "0" * 64)
 
 
+@given(st.lists(st.text(st.characters(categories=("L", "N", "P", "Zs")), min_size=1), min_size=1, max_size=20))
+def test_any_printable_names_come_back_from_a_list(entries):
+    with tempfile.TemporaryDirectory() as folder:
+        digest = write_list(f"{folder}/list.txt", entries)
+        assert read_list(f"{folder}/list.txt", digest) == entries
+
+
+def test_the_lists_of_a_split_are_its_own_those_of_the_splits_it_leaves_out_and_its_exclusions(tmp_path, monkeypatch):
+    monkeypatch.setattr(subsets, "SPLITS", tmp_path)
+    lists = {"own": ["3", "1"], "v": ["7", "5"], "t": ["5", "6"]}
+    hashes = {name: write_list(tmp_path / name, entries) for name, entries in lists.items()}
+    own = {"list": "own", "list_sha256": hashes["own"]}
+    without = {"without": [["v", hashes["v"]], ["t", hashes["t"]]]}
+    assert read_lists({}) == Lists([], [])
+    assert read_lists(own) == Lists(["3", "1"], [])
+    assert read_lists({**without, "exclude": ["9"]}) == Lists([], ["7", "5", "5", "6", "9"])
+    with pytest.raises(ReproError, match=r"The split list .*/t has sha256 [0-9a-f]{12}, the catalog expects 0{12}:"):
+        read_lists({"without": [["v", hashes["v"]], ["t", "0" * 64]]})
+
+
+def test_a_split_is_told_the_lists_of_the_splits_it_leaves_out():
+    validation = CATALOG["cifar10"]["splits"]["validation"]
+    told = prepare_settings(Study({}, CATALOG), "cifar10", "train_part", {"size": 32, "resize": "native"})
+    assert told["without"] == [[validation["list"], validation["list_sha256"]]]
+    assert "list" not in told
+    lists = read_lists(told)
+    assert (len(lists.entries), len(lists.excluded)) == (0, 5000)
+
+
 RECORD = {
     "title": "Pets",
     "reader": {"name": "uniform_noise"},
@@ -406,30 +582,80 @@ RECORD = {
 }
 
 
+FILE = {"name": "a.zip", "urls": ["http://x"], "sha256": "0" * 64}
+WEIGHTS = {"title": "A network", "files": [{"name": "w.pth", "urls": ["http://x"], "hash": "unknown"}]}
+HASHES = "pets.files.0 needs exactly one of: package or urls with sha256 or urls with md5 or urls with sha256_prefix"
+
+
+def write_catalog(folder, datasets, **others):
+    write_text(folder / "datasets.yaml", yaml.safe_dump(copy.deepcopy({"datasets": datasets, **others})))
+    return folder / "datasets.yaml"
+
+
 def catalog_of(folder, **datasets):
-    write_text(folder / "datasets.yaml", yaml.safe_dump({"datasets": copy.deepcopy(datasets)}))
-    return load_catalog(folder / "datasets.yaml")
+    return load_catalog(write_catalog(folder, datasets))
 
 
-def test_a_catalog_gets_defaults_and_reader_options(tmp_path):
-    pets = catalog_of(tmp_path, pets=RECORD)["pets"]
-    assert pets["reader"] == {"name": "uniform_noise", "count": 500, "size": 8, "seed": 0}
-    assert (pets["files"], pets["classes"]) == ([], [])
+def split_of(**fields):
+    """A change of the record: its one split with more fields."""
+    return {"splits": {"test": {"count": 2, **fields}}}
+
+
+def test_a_catalog_gets_defaults_and_each_split_its_reader_options(tmp_path):
+    splits = {"test": {"count": 2}, "train": {"reader": {"seed": 3}}}
+    reader = {"name": "uniform_noise", "size": 4}
+    pets = catalog_of(tmp_path, pets={**RECORD, "reader": reader, "splits": splits})["pets"]
+    assert pets["splits"]["test"]["reader"] == {"name": "uniform_noise", "count": 500, "size": 4, "seed": 0}
+    assert pets["splits"]["train"]["reader"] == {"name": "uniform_noise", "count": 500, "size": 4, "seed": 3}
+    assert (pets["files"], pets["folders"], pets["members"], pets["classes"]) == ([], [], {}, [])
+
+
+def test_a_split_is_made_from_its_own_files_or_from_all(tmp_path):
+    files = [FILE, {**FILE, "name": "b.zip"}]
+    splits = {"test": {"count": 2}, "train": {"files": ["b.zip"]}}
+    dogs = {**RECORD, "files": files, "splits": splits}
+    catalog = catalog_of(tmp_path, dogs=dogs, pets={**RECORD, "files_of": "dogs"})
+    assert source_files(catalog, "dogs", "test") == {"a.zip": "dogs", "b.zip": "dogs"}
+    assert source_files(catalog, "dogs", "train") == {"b.zip": "dogs"}
+    assert source_files(catalog, "pets", "test") == {"a.zip": "dogs", "b.zip": "dogs"}
+    assert file_record(catalog, "dogs", "b.zip") == files[1]
+
+
+def test_weights_are_a_part_of_the_catalog_and_no_data_set(tmp_path):
+    path = write_catalog(tmp_path, {"pets": RECORD}, weights={"network": WEIGHTS})
+    assert list(load_catalog(path)) == ["pets"]
+    assert load_weights(path) == {"network": WEIGHTS}
+    assert load_weights(write_catalog(tmp_path, {"pets": RECORD})) == {}
+
+
+def test_weights_with_the_name_of_a_data_set_are_refused(tmp_path):
+    path = write_catalog(tmp_path, {"pets": RECORD, "dogs": RECORD}, weights={"pets": WEIGHTS})
+    for load in (load_catalog, load_weights):
+        with pytest.raises(ReproError, match=r"^datasets\.yaml: pets names a data set and weights: rename one"):
+            load(path)
+
+
+def test_lists_are_not_looked_for_where_they_are_about_to_be_written(tmp_path):
+    record = {**RECORD, **split_of(list="no.txt", list_sha256="0" * 64)}
+    assert load_catalog(write_catalog(tmp_path, {"pets": record}), check_lists=False)["pets"]["splits"]["test"]["list"]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"reader": {"name": "digitss"}}, "pets.reader.name is 'digitss': did you mean 'digits'?"),
+        ({"reader": {"name": "digitss"}}, "pets.splits.test.reader.name is 'digitss': did you mean 'digits'?"),
         (
             {"reader": {"name": "digits", "digit": [1]}},
-            "pets.reader has the unknown key 'digit': did you mean 'digits'?",
+            "pets.splits.test.reader has the unknown key 'digit': did you mean 'digits'?",
         ),
         (
             {"reader": {"name": "digits", "digits": [3, 10]}},
-            "pets.reader.digits.1: 10 is greater than the maximum of 9",
+            "pets.splits.test.reader.digits.1: 10 is greater than the maximum of 9",
         ),
-        ({"reader": {"name": "uniform_noise", "size": 8.0}}, "pets.reader.size is 8.0, expected a whole number"),
+        (
+            {"reader": {"name": "uniform_noise", "size": 8.0}},
+            "pets.splits.test.reader.size is 8.0, expected a whole number",
+        ),
         ({"files_of": "dogz"}, "pets.files_of is 'dogz': did you mean 'dogs'?"),
         ({"files_of": "dogs"}, "pets.files_of is 'dogs', which has no files of its own"),
         ({"task": "single"}, "pets.task is 'single': did you mean 'single_label'?"),
@@ -437,10 +663,27 @@ def test_a_catalog_gets_defaults_and_reader_options(tmp_path):
         ({"splits": {"test": {"count": 0}}}, "pets.splits.test.count: 0 is less than the minimum of 1"),
         ({"splits": {"test": {"count": 2, "list": "a.txt"}}}, "'list_sha256' is a dependency of 'list'"),
         ({"splits": {"test": {"count": 2, "list": "no.txt", "list_sha256": "0" * 64}}}, "no.txt is missing"),
-        (
-            {"files": [{"name": "a.zip", "urls": ["http://x"]}]},
-            "pets.files.0 needs exactly one of: package or urls with sha256 or urls with md5",
-        ),
+        ({"files": [{"name": "a.zip", "urls": ["http://x"]}]}, HASHES),
+        ({"files": [{"name": "a.zip", "sha256": "0" * 64}]}, HASHES),
+        ({"files": [{**FILE, "md5": "0" * 32}]}, HASHES),
+        ({"files": [{**FILE, "hash": "unknown"}]}, HASHES),
+        ({"files": [{**FILE, "sha256": "xyz"}]}, "pets.files.0.sha256: 'xyz' does not match"),
+        ({"files": [FILE], "bring": "ask"}, "pets has files with addresses and `bring`: remove one of the two"),
+        ({"files": [FILE], "files_of": "dogs"}, "pets has files of its own and files_of: remove one of the two"),
+        ({"files": [FILE], **split_of(files=["b.zip"])}, "splits.test.files names 'b.zip': did you mean 'a.zip'?"),
+        (split_of(files=["a.zip"]), "splits.test.files names 'a.zip': known: none"),
+        (split_of(without=["test"]), "splits.test.without names 'test': known: none"),
+        (split_of(without=[]), "splits.test.without: [] should be non-empty"),
+        ({"splits": {"a": {}, "test": {"without": ["a"]}}}, "splits.test.without names 'a': known: none"),
+        (split_of(reader={"sed": 1}), "pets.splits.test.reader has the unknown key 'sed': did you mean 'seed'?"),
+        (split_of(reader={"name": "digits"}), "pets.splits.test.reader lacks the key 'digits'"),
+        (split_of(select={}), "pets.splits.test.select lacks the key 'rule'"),
+        (split_of(select={"rule": "best"}), "splits.test.select.rule is 'best': known: drawn, first_per_class"),
+        (split_of(select={"rule": "drawn", "count": 1}), "select needs exactly one of: per_class or count with seed"),
+        (split_of(select={"rule": "first_per_class"}), "select needs exactly one of: per_class or count with seed"),
+        (split_of(exclude=["a", "a"]), "splits.test.exclude: ['a', 'a'] has non-unique elements"),
+        (split_of(exclude=[17]), "splits.test.exclude.0 is 17, expected text"),
+        ({"splits": {}}, "pets.splits: {} should be non-empty"),
         ({"files": [{"name": "../a.zip", "urls": ["http://x"], "sha256": "0" * 64}]}, "pets.files.0.name: '../a.zip'"),
     ],
 )
@@ -458,6 +701,19 @@ def test_a_count_unlike_its_list_is_refused(tmp_path, monkeypatch):
         catalog_of(tmp_path, pets={**RECORD, "splits": {"test": split}})
 
 
+def test_a_split_to_leave_out_that_is_not_there_is_refused_with_the_nearest(tmp_path, monkeypatch):
+    monkeypatch.setattr("methods.data.catalog.SPLITS", tmp_path)
+    listed = {"count": 1, "list": "list.txt", "list_sha256": write_list(tmp_path / "list.txt", ["1"])}
+    splits = {"validation": listed, "test": {"without": ["validatoin"]}}
+    with pytest.raises(ReproError, match=r"splits\.test\.without names 'validatoin': did you mean 'validation'\?"):
+        catalog_of(tmp_path, pets={**RECORD, "splits": splits})
+
+
+def test_two_files_with_one_name_are_refused(tmp_path):
+    with pytest.raises(ReproError, match=r"a\.zip"):
+        catalog_of(tmp_path, pets={**RECORD, "files": [FILE, {**FILE, "sha256": "1" * 64}]})
+
+
 def test_every_problem_of_a_catalog_is_listed(tmp_path):
     with pytest.raises(ReproError) as refusal:
         catalog_of(tmp_path, pets={**RECORD, "files_of": "none"}, dogs={**RECORD, "reader": {"name": "none"}})
@@ -467,157 +723,14 @@ def test_every_problem_of_a_catalog_is_listed(tmp_path):
 def test_a_record_without_its_keys_is_told_all_of_them(tmp_path):
     with pytest.raises(ReproError) as refusal:
         catalog_of(tmp_path, pets={})
-    keys = ("title", "reader", "task", "image_size", "splits")
+    keys = ("title", "reader", "task", "splits")
     assert str(refusal.value).splitlines() == [f"datasets.yaml.datasets.pets lacks the key '{key}'" for key in keys]
 
 
 def test_files_of_leads_to_the_owner_of_the_files():
-    assert source_files(CATALOG, "held_out_mosaics") == {"digits.csv.gz": "digits"}
-    assert source_files(CATALOG, "uniform_noise") == {}
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Answers from ``server.answers``: path -> (status, body, announced length)."""
-
-    def do_GET(self):
-        self.server.asked.append(self.path)
-        status, body, length = self.server.answers[self.path]
-        self.send_response(status)
-        self.send_header("Content-Length", str(length))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments):
-        pass
-
-
-CONTENT = b"the archive" * 100
-
-
-@pytest.fixture(scope="module")
-def server():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    whole = len(CONTENT)
-    server.answers = {
-        "/good": (200, CONTENT, whole),
-        "/wrong": (200, CONTENT[::-1], whole),
-        "/gone": (404, b"gone", 4),
-        "/cut": (200, CONTENT[:50], whole),
-        "/short": (200, CONTENT[:50], 50),
-        "/empty": (200, b"", 0),
-    }
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-@pytest.fixture
-def download(server, tmp_path, monkeypatch):
-    """A function of URL paths that fetches from them into an empty folder; gives folder and paths asked for."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    server.asked = []
-
-    def run(*paths, **hashes):
-        urls = [path if "://" in path else f"http://127.0.0.1:{server.server_port}{path}" for path in paths]
-        record = {"name": "pets.zip", "urls": urls, **(hashes or {"sha256": sha256_bytes(CONTENT)})}
-        fetch("pets", record, tmp_path / "pets.zip")
-        return server.asked
-
-    return run
-
-
-def unreachable():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}/none"
-
-
-@pytest.mark.parametrize(
-    ("paths", "asked"),
-    [
-        (["/good", "/gone"], ["/good"]),
-        (["/wrong", "/good"], ["/wrong", "/good"]),
-        (["/gone", "/good"], ["/gone", "/good"]),
-        (["/cut", "/good"], ["/cut", "/good"]),
-        (["/short", "/good"], ["/short", "/good"]),
-        (["/empty", "/good"], ["/empty", "/good"]),
-        ([unreachable(), "/good"], ["/good"]),
-    ],
-    ids=["first is right", "wrong bytes", "not found", "cut off", "too short", "empty", "nobody there"],
-)
-def test_fetch_takes_the_first_source_with_the_right_bytes(download, tmp_path, paths, asked):
-    assert download(*paths) == asked
-    assert (tmp_path / "pets.zip").read_bytes() == CONTENT
-    assert [path.name for path in tmp_path.iterdir()] == ["pets.zip"]
-
-
-def test_fetch_verifies_md5_where_only_that_is_published(download, tmp_path):
-    download("/wrong", "/good", md5=hashlib.md5(CONTENT).hexdigest())
-    assert (tmp_path / "pets.zip").read_bytes() == CONTENT
-
-
-def test_fetch_without_a_good_source_lists_all_and_says_how_to_go_on(download, tmp_path, server):
-    nobody = unreachable()
-    with pytest.raises(ReproError) as refusal:
-        download("/wrong", "/gone", "/cut", nobody)
-    first, *sources, _, hint = str(refusal.value).splitlines()
-    assert first == "No source of pets gave pets.zip as the catalog expects it:"
-    urls = [f"http://127.0.0.1:{server.server_port}{path}" for path in ("/wrong", "/gone", "/cut")] + [nobody]
-    assert [line.split(": ")[0].strip() for line in sources] == urls
-    assert "hash" in sources[0]
-    assert "404" in sources[1]
-    assert hint.strip() == "datasets: {unavailable: [pets]}"
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_failed_fetch_keeps_the_file_that_was_there(download, tmp_path):
-    (tmp_path / "pets.zip").write_bytes(b"verified earlier")
-    with pytest.raises(ReproError):
-        download("/wrong")
-    assert (tmp_path / "pets.zip").read_bytes() == b"verified earlier"
-
-
-def package_file(**changes):
-    file = copy.deepcopy(file_record(CATALOG, "digits", "digits.csv.gz"))
-    file["package"] |= changes
-    return file
-
-
-def test_a_package_file_with_other_content_is_refused(tmp_path):
-    with pytest.raises(
-        ReproError, match=r"digits\.csv\.gz of the Python package sklearn decodes to 6ebb3d2fee24, digits"
-    ):
-        fetch("digits", package_file(decoded_sha256="0" * 64), tmp_path / "digits.csv.gz")
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("change", [{"name": "no_such_package"}, {"path": "datasets/data/none.csv.gz"}])
-def test_a_package_or_file_that_is_not_installed_is_named(tmp_path, change):
-    file = package_file(**change)
-    expected = rf"digits needs {file['package']['path']} of the Python package {file['package']['name']}"
-    with pytest.raises(ReproError, match=expected):
-        fetch("digits", file, tmp_path / "digits.csv.gz")
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("content", [b"no gzip at all", gzip.compress(b"0,1,2\n" * 50)[:-12], b""])
-def test_a_damaged_package_file_is_refused(tmp_path, monkeypatch, content):
-    (tmp_path / "installed").mkdir()
-    (tmp_path / "installed" / "a.gz").write_bytes(content)
-    monkeypatch.setattr("methods.data.fetch.importlib.resources.files", lambda name: tmp_path / "installed")
-    with pytest.raises(ReproError, match=r"a\.gz of the Python package sklearn decodes to (nothing|e3b0c44298fc)"):
-        fetch("digits", package_file(path="a.gz"), tmp_path / "out" / "digits.csv.gz")
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_packing_does_not_count_for_the_hash_of_a_package_file(tmp_path):
-    for level in (1, 9):
-        (tmp_path / f"{level}.gz").write_bytes(gzip.compress(CONTENT, level))
-    assert (tmp_path / "1.gz").read_bytes() != (tmp_path / "9.gz").read_bytes()
-    assert {decoded_sha256(tmp_path / f"{level}.gz", "gzip") for level in (1, 9)} == {sha256_bytes(CONTENT)}
+    assert source_files(CATALOG, "held_out_mosaics", "test") == {"digits.csv.gz": "digits"}
+    assert source_files(CATALOG, "uniform_noise", "test") == {}
+    assert source_files(CATALOG, "svhn", "test_10000") == {"test_32x32.mat": "svhn"}
 
 
 def test_every_list_of_the_catalog_lies_in_the_splits_folder():

@@ -18,6 +18,7 @@ from jsonschema import Draft202012Validator
 
 from methods import registry
 from methods.data.catalog import load_catalog
+from methods.data.overlap import share_images
 from methods.errors import ReproError
 from methods.provenance import canonical_json
 from methods.settings import outputs, steps
@@ -176,8 +177,11 @@ def test_the_shipped_config_and_every_shipped_paper_are_valid():
         ({"papers": ["demos"]}, "There is no paper 'demos' in papers/: did you mean 'demo'?"),
         ({"papers": ["nowhere/none.yaml"]}, "nowhere/none.yaml does not exist"),
         ({"datasets.unavailable": ["uniform_nose"]}, "names 'uniform_nose': did you mean 'uniform_noise'?"),
-        ({"datasets.unavailable": ["digits"]}, "benchmarks.digits needs its ID set, which config.datasets.unavailable"),
-        ({"datasets.unavailable": ["photo_mosaics"]}, "recipes.edge trains with outliers that config.datasets.unavail"),
+        ({"data.source": ["."]}, "config.data has the unknown key 'source': did you mean 'sources'?"),
+        ({"data.sources": "."}, "config.data.sources is '.', expected a list"),
+        ({"data.sources": [".", "."]}, "config.data.sources: ['.', '.'] has non-unique elements"),
+        ({"offlin": True}, "config has the unknown key 'offlin': did you mean 'offline'?"),
+        ({"offline": "yes"}, "config.offline is 'yes', expected"),
         (
             {"protocols": ["released"]},
             "config.protocols: Cross-entropy has no protocol 'released' yet, only ['corrected']",
@@ -301,6 +305,93 @@ def test_a_config_that_does_not_fit_is_refused(tmp_path, config, message):
 )
 def test_a_paper_that_does_not_fit_is_refused(tmp_path, changes, message):
     assert message in refusal(tmp_path, changes)
+
+
+# The digits are stood in for by sets of other sizes
+ANY_SIZE = {f"benchmarks.{name}.render": {"size": 16, "resize": "square"} for name in ("digits", "mosaics")}
+
+SHARED_IMAGES = [
+    ("svhn/test_10000", "svhn/test"),
+    ("svhn/test_selected", "svhn/test_10000"),
+    ("tin/ood_validation", "tin/val"),
+    ("tin/ood_test", "tin/val"),
+    ("coco2014/validation", "coco2014/train"),
+    ("coco2014/train_part", "coco2014/train"),
+    ("lsun_mini/test", "lsun_mini/all"),
+]
+SEPARATE_IMAGES = [
+    ("svhn/train", "svhn/test"),
+    ("tin/train", "tin/val"),
+    ("tin/ood_validation", "tin/ood_test"),
+    ("coco2014/validation", "coco2014/train_part"),
+    ("voc2012/validation", "voc2012/train_part"),
+    ("lsun_mini/validation", "lsun_mini/test"),
+    ("lsun_c/test", "lsun_r/test"),
+    ("photo_mosaics/train", "photo_patches/test"),
+]
+
+
+def with_outliers(outliers, ood):
+    """Changes that give the mosaics these outliers and this OOD set."""
+    dataset, split = ood.split("/")
+    exposure = dict(zip(("dataset", "split"), outliers.split("/"), strict=True))
+    return ANY_SIZE | {
+        "benchmarks.mosaics.outlier_exposure": exposure,
+        f"benchmarks.mosaics.ood.{dataset}.split": split,
+    }
+
+
+@pytest.mark.parametrize(("first", "second"), SHARED_IMAGES)
+def test_outliers_that_share_images_with_an_ood_set_are_refused(tmp_path, first, second):
+    for outliers, ood in ((first, second), (second, first)):
+        message = f"benchmarks.mosaics: outlier exposure {outliers} and OOD set {ood} share images"
+        assert message in refusal(tmp_path, with_outliers(outliers, ood))
+
+
+@pytest.mark.parametrize(("first", "second"), SEPARATE_IMAGES)
+def test_outliers_and_ood_sets_may_be_separate_parts_of_one_set(tmp_path, first, second):
+    for outliers, ood in ((first, second), (second, first)):
+        study = study_of(tmp_path, with_outliers(outliers, ood), {"data.folder": str(tmp_path)})
+        assert ood.split("/")[0] in study.benchmarks["mosaics"]["ood"]
+
+
+def test_every_split_shares_images_with_itself():
+    parts = [(name, split) for name, record in CATALOG.items() for split in record["splits"]]
+    assert [part for part in parts if not share_images(CATALOG, part, part)] == []
+
+
+def selecting_on(rule, **splits):
+    """Changes that train `plain` on CIFAR-10 and select its weights by a rule."""
+    source = {"benchmarks.digits.in_distribution": {"dataset": "cifar10", **splits}}
+    return ANY_SIZE | source | {"recipes.plain.selection": {"rule": rule}}
+
+
+@pytest.mark.parametrize(
+    ("splits", "other"),
+    [
+        ({"train": "train"}, "cifar10/validation, which shares images with cifar10/train"),
+        ({"train": "train_part", "validation": "test"}, "cifar10/test, which shares images with cifar10/test"),
+        (
+            {"train": "train_part", "validation": "train_part"},
+            "cifar10/train_part, which shares images with cifar10/tra",
+        ),
+    ],
+)
+def test_weights_cannot_be_selected_on_images_of_training_or_test(tmp_path, splits, other):
+    message = f"recipes.plain selects its weights on {other}"
+    assert message in refusal(tmp_path, selecting_on("best_validation", **splits))
+    assert study_of(tmp_path, selecting_on("last", **splits)).evaluate["digits"]["plain"]
+
+
+def test_weights_can_be_selected_on_images_kept_apart_from_training(tmp_path):
+    study = study_of(tmp_path, selecting_on("best_validation", train="train_part"))
+    assert steps.train_sets(study, study.runs("digits")[0])["validation"] == ("cifar10", "validation")
+
+
+def test_an_id_set_without_classes_is_refused(tmp_path):
+    source = {"dataset": "tin", "train": "train", "validation": "val", "test": "val"}
+    found = refusal(tmp_path, ANY_SIZE | {"benchmarks.digits.in_distribution": source})
+    assert found == "benchmarks.digits: its ID set tin lists no classes in the catalog"
 
 
 def test_every_problem_is_listed(tmp_path):
@@ -503,7 +594,8 @@ def test_a_config_of_nothing_gets_every_default():
     config = load_config({})
     assert config["papers"] == ["demo"]
     assert config["protocols"] == ["corrected"]
-    assert config["data"] == {"folder": "data"}
+    assert config["data"] == {"folder": "data", "sources": []}
+    assert config["offline"] is False
     assert config["datasets"] == {"unavailable": []}
     assert set(config["hardware"]) == set(load_schema("config")["properties"]["hardware"]["properties"])
 
@@ -533,22 +625,22 @@ def test_filling_in_defaults_leaves_the_schema_as_it_was():
     assert load_config({})["datasets"]["unavailable"] == []
 
 
-def described(schema, place):
+def described(schema, place, definitions):
     """(place, description) of every key of a schema, however deep."""
-    for key, part in schema.get("properties", {}).items():
-        yield f"{place}.{key}", part.get("description")
-        yield from described(part, f"{place}.{key}")
-    for key in ("additionalProperties", "items"):
-        if isinstance(schema.get(key), dict):
-            yield f"{place}.{key}", schema[key].get("description")
-            yield from described(schema[key], f"{place}.{key}")
+    parts = {f"{place}.{key}": part for key, part in schema.get("properties", {}).items()}
+    parts |= {f"{place}.{key}": schema.get(key) for key in ("additionalProperties", "items")}
+    for inner, part in parts.items():
+        if isinstance(part, dict):
+            part = definitions[part["$ref"].removeprefix("#/$defs/")] if "$ref" in part else part
+            yield inner, part.get("description")
+            yield from described(part, inner, definitions)
 
 
 @pytest.mark.parametrize("name", ["config", "datasets", "paper"])
 def test_every_key_of_a_schema_has_a_description(name):
     schema = load_schema(name)
     Draft202012Validator.check_schema(schema)
-    places = dict(described(schema, name))
+    places = dict(described(schema, name, schema.get("$defs", {})))
     assert len(places) > 10
     assert [place for place, text in places.items() if not text] == []
 
@@ -602,6 +694,112 @@ def test_an_unavailable_set_leaves_the_ood_sets_and_stays_in_its_group(tmp_path)
         "digits_held_out": True,
         "uniform_noise": False,
     }
+
+
+TEXTURES = {"dataset": "dtd_mini", "train": "all", "validation": "validation", "test": "test"}
+BRING = "list a folder that holds dtd_mini/<class>/<picture>.png under data.sources"
+# (changes, config, reason) that leave the benchmark `digits` without its ID set, and the mosaics without outliers
+NO_ID_SET = [
+    (ANY_SIZE | {"benchmarks.digits.in_distribution": TEXTURES}, {}, f"dtd_mini is not available here: {BRING}"),
+    ({}, {"datasets.unavailable": ["digits"]}, "digits is not available here (config.datasets.unavailable)"),
+]
+BROUGHT = {"benchmarks.mosaics.outlier_exposure": {"dataset": "dtd_mini", "split": "all"}}
+NO_OUTLIERS = [
+    (ANY_SIZE | BROUGHT, {}, f"dtd_mini is not available here: {BRING}"),
+    (
+        {},
+        {"datasets.unavailable": ["photo_mosaics"]},
+        "photo_mosaics is not available here (config.datasets.unavailable)",
+    ),
+]
+
+
+def absent_study(folder, changes, config):
+    """A study in which only data below ``folder`` are found."""
+    return study_of(folder, changes, {"data": {"folder": str(folder / "data"), "sources": [str(folder)]}, **config})
+
+
+@pytest.mark.parametrize(("changes", "config", "why"), NO_ID_SET, ids=["brought", "unavailable"])
+def test_a_benchmark_without_its_id_set_is_left_out_with_its_tables_and_figures(tmp_path, changes, config, why):
+    study = absent_study(tmp_path, changes, config)
+    assert study.notices == [f"benchmark digits is left out, its ID set {why}"]
+    assert list(study.evaluate) == list(study.papers["study"]["evaluate"]) == ["mosaics"]
+    entries = {**study.papers["study"]["tables"], **study.papers["study"]["figures"]}
+    possible = {name: outputs.possible(study, "study", entry) for name, entry in entries.items()}
+    assert possible == {"main": False, "curves": False, "energies": True}
+    assert {run.benchmark for run in everything(study)} == {"mosaics"}
+
+
+@pytest.mark.parametrize(("changes", "config", "why"), NO_OUTLIERS, ids=["brought", "unavailable"])
+def test_methods_without_their_outliers_are_left_out_and_others_stay(tmp_path, changes, config, why):
+    told = {"kind": "main", "benchmark": "mosaics", "caption": "Table"}
+    new = {"tables.both": told, "tables.one": {**told, "methods": ["edge"]}}
+    study = absent_study(tmp_path, changes | new, config)
+    assert study.notices == [f"edge is left out on mosaics, its outlier set {why}"]
+    assert list(study.evaluate["mosaics"]) == list(study.papers["study"]["evaluate"]["mosaics"]) == ["bce"]
+    assert study.left_out == {("mosaics", "edge"): why.split()[0]}
+    assert not outputs.possible(study, "study", study.papers["study"]["tables"]["one"])
+    table = outputs.table_settings(study, "study", study.papers["study"]["tables"]["both"])
+    assert table["methods"] == [["bce", "Label of BCE"]]
+    assert table["left_out"] == [["Label of EDGE", CATALOG[why.split()[0]]["title"]]]
+
+
+@pytest.mark.parametrize(("absent", "runs"), [("digits", 4), ("photo_mosaics", 6)])
+def test_what_is_left_out_changes_no_step_of_what_stays(tmp_path, absent, runs):
+    left = everything(study_of(tmp_path, config={"datasets.unavailable": [absent]}))
+    assert len(left) == runs
+    assert left.items() <= everything(study_of(tmp_path)).items()
+
+
+def test_sets_that_are_found_in_a_folder_leave_nothing_out(tmp_path):
+    (tmp_path / "dtd_mini" / "banded").mkdir(parents=True)
+    for changes, _, _ in (NO_ID_SET[0], NO_OUTLIERS[0]):
+        study = absent_study(tmp_path, changes, {})
+        assert (study.notices, study.absent, study.left_out) == ([], frozenset(), {})
+        assert study.evaluate == PAPER["evaluate"]
+
+
+def test_an_ood_set_that_is_not_brought_is_noted_and_stays_as_a_column(tmp_path):
+    histogram = {"kind": "score_histograms", "benchmark": "digits", "caption": "Figure", "scores": ["knn10"]}
+    figures = {"all_sets": histogram, "textures": {**histogram, "sets": ["dtd_mini"]}}
+    ood = {"benchmarks.digits.ood.dtd_mini": {"split": "test", "groups": ["far", "near"]}}
+    study = absent_study(tmp_path, ANY_SIZE | ood | {"figures": figures}, {})
+    assert study.notices == [f"the OOD set dtd_mini of digits is not available here: {BRING}"]
+    told = steps.evaluate_settings(study, study.runs("digits")[0])
+    assert told["sets"] == ["digits_held_out", "uniform_noise"]
+    assert told["groups"]["far"] == ["uniform_noise", "dtd_mini"]
+    table = outputs.table_settings(study, "study", study.papers["study"]["tables"]["main"])
+    assert [(part["name"], part["available"]) for part in table["sets"]][-1] == ("dtd_mini", False)
+    drawable = {
+        name: outputs.drawable(study, "study", entry) for name, entry in study.papers["study"]["figures"].items()
+    }
+    assert drawable == {"all_sets": True, "textures": False}
+
+
+def test_an_absent_set_leaves_out_what_two_papers_make_of_it(tmp_path):
+    document = {"papers": ["demo", guest_paper(tmp_path, use="demo")], "datasets": {"unavailable": ["digits"]}}
+    study = load_study(document)
+    assert len(study.notices) == 1
+    assert list(study.evaluate) == ["digit_mosaics"]
+    assert study.papers["guest"]["evaluate"] == {}
+    for entry in study.papers["demo"]["tables"].values():
+        assert outputs.possible(study, "demo", entry) == (entry["benchmark"] == "digit_mosaics")
+
+
+def test_absent_outliers_leave_out_a_method_of_two_papers_once(tmp_path):
+    first = paper_file(tmp_path, PAPER, "first")
+    second = {**OTHER, "recipes": {"edge": {"use": first}}, "evaluate": {"mosaics": {"edge": ["joint_energy"]}}}
+    papers = [first, paper_file(tmp_path, second, "second")]
+    study = load_study({"papers": papers, "datasets": {"unavailable": ["photo_mosaics"]}})
+    assert len(study.notices) == 1
+    assert list(study.evaluate["mosaics"]) == ["bce"]
+    assert study.papers["other"]["evaluate"] == {"mosaics": {}}
+
+
+def test_a_study_of_which_nothing_is_left_says_so_and_has_no_run(tmp_path):
+    study = study_of(tmp_path, config={"datasets.unavailable": ["digits", "digit_mosaics"]})
+    assert [notice.split(" is ")[0] for notice in study.notices] == ["benchmark digits", "benchmark mosaics"]
+    assert everything(study) == {}
 
 
 def test_runs_stand_in_paper_order_and_seeds_inside(tmp_path):
@@ -767,6 +965,11 @@ def test_numbers_and_truth_values_inside_mappings_become_what_the_schema_asks_fo
     assert found["hardware"]["checkpoint_seconds"] == 5
     assert found["hardware"]["deterministic"] is False
     assert found["hardware"]["extraction_batch"] == 7
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("False", False)])
+def test_offline_given_on_the_command_line_becomes_a_truth_value(text, value):
+    assert load_config({"offline": text})["offline"] is value
 
 
 def test_a_native_render_of_another_size_is_found_before_the_first_job(tmp_path):

@@ -39,10 +39,12 @@ def files_to_have(catalog: Catalog, dataset: str, split: str, folders: Folders, 
     if not in_folder(catalog, dataset, split, folders, data):
         return files
     want = wanted(catalog, dataset, split)
+    if manifest_path(data, dataset, split).is_file():  # stay with what was fetched beside the folder then
+        kept = {n: owner for n, owner in files.items() if n in want.needs and archive_path(data, owner, n).is_file()}
+        if kept:
+            return kept
     place = locate(want, folders)
-    if place is None:  # the folder is gone: stay with what was fetched beside it
-        return {n: owner for n, owner in files.items() if n in want.needs and archive_path(data, owner, n).is_file()}
-    return {name: files[name] for name in place.lacking}
+    return {name: files[name] for name in place.lacking} if place else {}
 
 
 def can_be_had(catalog: Catalog, dataset: str, split: str, folders: Folders, data: str | Path) -> bool:

@@ -80,6 +80,8 @@ def _record_problems(name: str, datasets: Catalog, check_lists: bool) -> list[st
     found = _ownership_problems(place, record, owner, datasets) if owner != name else []
     if owner == name and record["files"] and "bring" in record:
         found.append(f"{place} has files with addresses and `bring`: remove one of the two")
+    names = [file["name"] for file in record["files"]]
+    found += [f"{place}.files has two files called {name!r}" for name in {n for n in names if names.count(n) > 1}]
     known = {file["name"] for file in datasets[owner]["files"]}
     for split, part in record["splits"].items():
         where = f"{place}.splits.{split}"

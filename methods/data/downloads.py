@@ -28,7 +28,9 @@ def announce(files: Sequence[tuple[str, File]], folder: str | Path, offline: boo
         return []
     known = [size for _, file in files if (size := _bytes(file)) is not None]
     unknown = len(files) - len(known)
-    total = readable_bytes(sum(known)) + (f" and {unknown} files of unknown size" if unknown else "")
+    parts = [readable_bytes(sum(known))] if known else []
+    parts += [f"{unknown} of unknown size"] if unknown else []
+    total = " and ".join(parts)
     free = shutil.disk_usage(_existing(Path(folder))).free
     head = f"{len(files)} source {'file is' if len(files) == 1 else 'files are'} not here yet, {total}"
     if offline:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -73,7 +73,8 @@ class ImageStore:
 
     def release(self) -> None:
         """Remove the raw file."""
-        self.raw.close()
+        with suppress(OSError):  # a full disk fails once more when what waits is written
+            self.raw.close()
         Path(self.raw.name).unlink(missing_ok=True)
 
     def _pixels(self, file: h5py.File) -> h5py.Dataset:

@@ -177,8 +177,11 @@ def read_images(path: str | Path, dataset: str | None = None, split: str | None 
             classes=tuple(json.loads(file.attrs["classes"])),
         )
         recorded = file.attrs["content_sha256"]
+        written = file["digests"][:]
     check_images(data, str(path))
-    if data.content_sha256() != recorded:
+    found = digests(data.images)
+    known = content_sha256(found, data.labels, data.sample_ids, data.classes)
+    if known != recorded or not np.array_equal(found, written):
         raise ReproError(f"{path} does not hold what it recorded when written: delete it and run again.")
     return data
 
@@ -188,7 +191,13 @@ def _images(file: h5py.File) -> np.ndarray | Ragged:
         require_datasets(file, ("images",))
         return _mapped(file["images"])
     require_datasets(file, ("pixels",))
-    return Ragged(_mapped(file["pixels"]), file["shapes"][:])
+    pixels, shapes = _mapped(file["pixels"]), file["shapes"][:]
+    whole = shapes.ndim == 2 and shapes.shape[1] == 2 and (shapes > 0).all()
+    refuse(
+        not whole or int((shapes.astype(np.int64).prod(axis=1) * 3).sum()) != len(pixels),
+        f"{file.filename} has {len(pixels)} bytes of pixels, which its shapes do not fit: delete it and run again.",
+    )
+    return Ragged(pixels, shapes)
 
 
 def _mapped(dataset: h5py.Dataset) -> np.ndarray:

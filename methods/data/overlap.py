@@ -12,7 +12,8 @@ def share_images(catalog: Catalog, first: Part, second: Part) -> bool:
     one, two = (catalog[dataset]["splits"][split] for dataset, split in (first, second))
     if owner_of(catalog, first[0]) != owner_of(catalog, second[0]) or one["reader"] != two["reader"]:
         return False
-    if second[1] in one.get("without", ()) or first[1] in two.get("without", ()):
+    same = first[0] == second[0]
+    if same and (second[1] in one.get("without", ()) or first[1] in two.get("without", ())):
         return False
     if "list" in one and "list" in two:
         return not set(split_entries(catalog, *first)).isdisjoint(split_entries(catalog, *second))

@@ -1,7 +1,6 @@
 """Pictures of a split that still lie encoded in an archive or folder, and their decoding."""
 
 import io
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -57,12 +56,10 @@ def decode(content: bytes) -> np.ndarray:
     Raises:
         OSError, ValueError, SyntaxError, Image.DecompressionBombError: no picture, damaged, or absurdly large.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about metadata; a bomb is an error below
-        with Image.open(io.BytesIO(content)) as picture:
-            if picture.width * picture.height > (Image.MAX_IMAGE_PIXELS or 0):
-                raise Image.DecompressionBombError(f"{picture.width}x{picture.height} pixels")
-            return np.asarray(picture.convert("RGB"))
+    with Image.open(io.BytesIO(content)) as picture:
+        if picture.width * picture.height > (Image.MAX_IMAGE_PIXELS or 0):
+            raise Image.DecompressionBombError(f"{picture.width}x{picture.height} pixels")
+        return np.asarray(picture.convert("RGB"))
 
 
 def decoded(

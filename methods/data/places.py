@@ -60,7 +60,8 @@ def wanted(catalog: Catalog, dataset: str, split: str) -> Wanted:
     owner = owner_of(catalog, dataset)
     record, part = catalog[owner], catalog[dataset]["splits"][split]
     chosen = part.get("files", [file["name"] for file in record["files"]])
-    files = [{k: v for k, v in file.items() if k in _HASHES} for file in record["files"] if file["name"] in chosen]
+    fetched = [file for file in record["files"] if file["name"] in chosen and "urls" in file]
+    files = [{key: value for key, value in file.items() if key in _HASHES} for file in fetched]
     needs = part.get("needs") or sorted({place["as"] for place in record["folders"]})
     return Wanted(
         name=f"{dataset}/{split}",
@@ -75,10 +76,17 @@ def wanted(catalog: Catalog, dataset: str, split: str) -> Wanted:
 
 def locate(want: Wanted, folders: Sequence[str | Path]) -> Place | None:
     """The first of ``folders`` that holds the split, judged by names alone."""
-    for folder in (Path(name).expanduser() for name in folders):
-        if place := _unpacked_place(want, folder) or _archive_place(want, folder):
+    for folder in map(_home, folders):
+        if place := _archive_place(want, folder) or _unpacked_place(want, folder):  # an archive has the stronger hash
             return place
     return None
+
+
+def _home(folder: str | Path) -> Path:
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError:  # the home of somebody who is not known here
+        return Path(folder)
 
 
 def _unpacked_place(want: Wanted, folder: Path) -> Place | None:
@@ -104,9 +112,11 @@ def _present(want: Wanted, folder: Path) -> Iterator[tuple[Path, str]]:
 
 def _holds(piece: tuple[Path, str], need: str) -> bool:
     path, name = piece
-    if need == name:
-        return path.is_file() or (path.is_dir() and any(path.iterdir()))
-    return need.startswith(f"{name}/") and (path / need.removeprefix(f"{name}/")).exists()
+    if need != name:
+        if not need.startswith(f"{name}/"):
+            return False
+        path = path / need.removeprefix(f"{name}/")
+    return path.is_file() or (path.is_dir() and any(path.iterdir()))
 
 
 def _archive_place(want: Wanted, folder: Path) -> Place | None:
@@ -116,6 +126,6 @@ def _archive_place(want: Wanted, folder: Path) -> Place | None:
 
 def archive_places(folders: Sequence[str | Path], dataset: str, name: str) -> list[Path]:
     """Files called ``name`` in ``folders``, in their subfolder of the data set, and as another checkout's archive."""
-    roots = [Path(folder).expanduser() for folder in folders]
+    roots = [_home(folder) for folder in folders]
     places = [root / part for root in roots for part in (name, f"{dataset}/{name}", f"archives/{dataset}/{name}")]
     return [path for path in places if path.is_file()]

@@ -1,5 +1,6 @@
 """Renders: the image size and resize rule under which a set is prepared for a benchmark."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,7 +25,7 @@ def parse_render(name: str) -> dict[str, Any]:
     """
     size, _, resize = name.partition("px-")
     refuse(
-        not size.isdecimal() or int(size) < 1 or resize not in RESIZE_RULES,
+        not re.fullmatch("[1-9][0-9]*", size) or resize not in RESIZE_RULES,
         f"{name!r} is no render: write <pixels>px-<rule> with a rule of {', '.join(RESIZE_RULES)}.",
     )
     return {"size": int(size), "resize": resize}

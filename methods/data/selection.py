@@ -34,7 +34,8 @@ def select(
     if excluded:
         _require(excluded, places, f"{name}: the list of images to leave out")
         gone = set(excluded)
-        source = source.take([index for sample, index in places.items() if sample not in gone])
+        source = source.take([index for index, sample in enumerate(source.sample_ids) if sample not in gone])
+        places = {sample: index for index, sample in enumerate(source.sample_ids)}
     if entries:
         _require(entries, places, f"{name}: its frozen list")
         source = source.take([places[sample] for sample in entries])
@@ -54,8 +55,8 @@ def first_per_class(labels: np.ndarray, rule: Mapping[str, Any], name: str) -> n
     refuse(labels.ndim != 1, f"{name}: the rule first_per_class needs one class an image.")
     wanted = rule["per_class"]
     chosen = [np.flatnonzero(labels == label)[:wanted] for label in np.unique(labels)]
-    short = [len(index) for index in chosen if len(index) < wanted]
-    refuse(bool(short), f"{name}: the rule first_per_class asks for {wanted} images a class, one has {min(short)}.")
+    least = min(len(index) for index in chosen)
+    refuse(least < wanted, f"{name}: the rule first_per_class asks for {wanted} images a class, one has {least}.")
     return np.sort(np.concatenate(chosen))
 
 

@@ -6,9 +6,10 @@ and SHA-256 is kept, and everything that is read later is compared with it.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from methods.data.lock import record_once
 from methods.data.places import Place, Wanted, locate
@@ -31,6 +32,8 @@ def verify_place(want: Wanted, place: Place, lock: Path) -> Manifest:
         for path, file in zip(place.archives, want.files, strict=True):
             verify_file(want.owner, file, path, lock)
         return {path.name: (path.stat().st_size, sha256_file(path)) for path in place.archives}
+    for path, file in _single_files(want, place):
+        verify_file(want.owner, file, path, lock)
     manifest = {}
     tree = open_unpacked(want, place)
     for name, content in tree.read(tree.names()):
@@ -38,6 +41,12 @@ def verify_place(want: Wanted, place: Place, lock: Path) -> Manifest:
         manifest[name] = (len(content), sha256_bytes(content))
     _verify_manifest(want, place, manifest, lock)
     return manifest
+
+
+def _single_files(want: Wanted, place: Place) -> list[tuple[Path, Mapping[str, Any]]]:
+    """Pieces that are source files with records of their own."""
+    records = {file["name"]: file for file in want.files}
+    return [(path, records[name]) for path, name in place.pieces if name in records and path.is_file()]
 
 
 def _verify_member(want: Wanted, place: Place, name: str, content: bytes) -> None:

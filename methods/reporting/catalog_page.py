@@ -12,8 +12,8 @@ Made from `resources/datasets.yaml` by `make docs`; do not edit. How sets are fe
 yours or left out stands in [data.md](data.md).
 
 *Hash*: what verifies the file; "unknown" means that nobody published one, so the first download's is recorded in
-`data/datasets.lock.json` and checked from then on. *How to get it*: `fetched` needs nothing of you; `package` comes with
-an installed Python package; `bring` means that no address gives the files, and what to do stands below the table.
+`data/datasets.lock.json` and checked from then on. *How to get it*: `fetched` needs nothing of you; `package` comes
+with an installed Python package; `bring` means that no address gives the files, and what to do stands below the table.
 """
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from methods.data.pictures import Pictures
+from methods.data.readers.parsing import parsing
 from methods.data.trees import Tree, read_one
-from methods.errors import ReproError, refuse
 
 RECORD = {
     "title": "COCO, multi-label",
@@ -28,25 +28,22 @@ RECORD = {
 
 def read(tree: Tree, entries: Sequence[str], options: Mapping[str, Any]) -> Pictures:
     """Pictures sorted by file name, which is the sample id; classes in the order of the file's category list."""
-    content = _instances(read_one(tree, options["annotations"]), options["annotations"])
+    name = options["annotations"]
+    with parsing(name, "COCO instances file"):
+        content = json.loads(read_one(tree, name))
+        classes, images, labels = _labels(content, options["crowd"])
+        ids = tuple(str(part["file_name"]) for part in images)
+    pictures = Pictures(tuple(f"{options['images']}/{sample}" for sample in ids), labels, ids, classes)
+    return pictures if options["keep_unlabelled"] else pictures.take(np.flatnonzero(labels.any(axis=1)))
+
+
+def _labels(content: dict[str, Any], crowd: bool) -> tuple[tuple[str, ...], list[dict[str, Any]], np.ndarray]:
+    """Classes, images sorted by file name, and (N, C) multi-hot labels."""
     column = {part["id"]: index for index, part in enumerate(content["categories"])}
     images = sorted(content["images"], key=lambda part: part["file_name"])
     row = {part["id"]: index for index, part in enumerate(images)}
     labels = np.zeros((len(images), len(column)), dtype=np.uint8)
     for part in content["annotations"]:
-        if options["crowd"] or not part["iscrowd"]:
+        if crowd or not part["iscrowd"]:
             labels[row[part["image_id"]], column[part["category_id"]]] = 1
-    ids = tuple(part["file_name"] for part in images)
-    classes = tuple(part["name"] for part in content["categories"])
-    pictures = Pictures(tuple(f"{options['images']}/{name}" for name in ids), labels, ids, classes)
-    return pictures if options["keep_unlabelled"] else pictures.take(np.flatnonzero(labels.any(axis=1)).tolist())
-
-
-def _instances(content: bytes, name: str) -> dict[str, Any]:
-    try:
-        found = json.loads(content)
-    except ValueError as error:
-        raise ReproError(f"{name} is no valid JSON ({str(error)[:80]}): fetch the set again.") from error
-    whole = isinstance(found, dict) and {"images", "annotations", "categories"} <= set(found)
-    refuse(not whole, f"{name} lacks images, annotations or categories: it is no COCO instances file.")
-    return found
+    return tuple(str(part["name"]) for part in content["categories"]), images, labels

@@ -1,5 +1,7 @@
 """Images and labels in the IDX format of MNIST, gzipped or not (LeCun et al. 1998)."""
 
+import math
+import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -36,10 +38,10 @@ def _array(content: bytes, name: str, dimensions: int) -> np.ndarray:
     if content[:2] == b"\x1f\x8b":
         content = _unpacked(content, name)
     head = 4 + 4 * dimensions
-    shape = tuple(np.frombuffer(content[4:head], dtype=">u4").tolist())
-    known = content[:4] == bytes([0, 0, _BYTES, dimensions]) and len(shape) == dimensions
+    known = content[:4] == bytes([0, 0, _BYTES, dimensions]) and len(content) >= head
+    shape = struct.unpack(f">{dimensions}I", content[4:head]) if known else ()
     refuse(
-        not known or len(content) - head != int(np.prod(shape)),
+        not known or len(content) - head != math.prod(shape),
         f"{name} is no IDX file of bytes with {dimensions} dimensions, or it is truncated: fetch it again.",
     )
     return np.frombuffer(content, dtype=np.uint8, offset=head).reshape(shape)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from methods.data.pictures import Pictures
+from methods.data.readers.parsing import parsing
 from methods.data.trees import Tree, read_one
 from methods.errors import refuse
 
@@ -23,15 +24,20 @@ RECORD = {
 
 def read(tree: Tree, entries: Sequence[str], options: Mapping[str, Any]) -> Pictures:
     """Pictures sorted by path, which is the sample id."""
-    content = json.loads(read_one(tree, options["labels_file"]))
-    classes, part = content["classes"], options["part"]
-    ids = sorted(path for path in content["labels"] if not part or path.startswith(f"{part}/"))
-    labels = np.zeros((len(ids), len(classes)), dtype=np.uint8)
-    for row, path in enumerate(ids):
-        numbers = content["labels"][path]
-        refuse(
-            any(not 0 <= number < len(classes) for number in numbers),
-            f"{options['labels_file']} gives {path} the classes {numbers}, there are {len(classes)}.",
-        )
-        labels[row, numbers] = 1
-    return Pictures(tuple(f"{options['images']}/{path}" for path in ids), labels, tuple(ids), tuple(classes))
+    name, part = options["labels_file"], options["part"]
+    with parsing(name, "JSON file of classes and labels"):
+        content = json.loads(read_one(tree, name))
+        classes = tuple(str(label) for label in content["classes"])
+        ids = sorted(path for path in content["labels"] if not part or path.startswith(f"{part}/"))
+        labels = np.zeros((len(ids), len(classes)), dtype=np.uint8)
+        for row, path in enumerate(ids):
+            _mark(labels[row], content["labels"][path], f"{name} gives {path}")
+    return Pictures(tuple(f"{options['images']}/{path}" for path in ids), labels, tuple(ids), classes)
+
+
+def _mark(row: np.ndarray, numbers: Sequence[int], what: str) -> None:
+    refuse(
+        any(not 0 <= number < len(row) for number in numbers),
+        f"{what} the classes {numbers}, there are {len(row)}.",
+    )
+    row[list(numbers)] = 1

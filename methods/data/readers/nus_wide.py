@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from methods.data.pictures import Pictures
+from methods.data.readers.parsing import parsing
 from methods.data.trees import Tree, read_one
 from methods.errors import refuse
 
@@ -52,7 +53,8 @@ def _labels(tree: Tree, options: Mapping[str, Any], classes: Sequence[str], coun
     column = {f"{options['labels']}/Labels_{name}_{options['part']}.txt": index for index, name in enumerate(classes)}
     labels = np.zeros((count, len(classes)), dtype=np.uint8)
     for name, content in tree.read(column):
-        values = np.array(content.split()).astype(np.int64)
+        with parsing(name, "list of 0/1 labels"):
+            values = np.array(content.split()).astype(np.int64)
         refuse(len(values) != count, f"{name} has {len(values)} lines, the image list has {count}.")
         labels[:, column[name]] = values == 1  # the official Labels_lake_Train.txt has a line -1130179
     return labels

@@ -52,10 +52,14 @@ def _by_folder(members: Sequence[str], ids: Sequence[str], inside: str) -> Pictu
 def _listed(members: Sequence[str], lines: Sequence[str], list_name: str) -> list[str]:
     """Members in the order of a list that names them by file name; what follows a blank (a label) is not read."""
     names = [PurePosixPath(line.split()[0]).name for line in lines if line.strip()]
-    by_name = {PurePosixPath(member).name: member for member in members}
+    by_name: dict[str, list[str]] = {}
+    for member in members:
+        by_name.setdefault(PurePosixPath(member).name, []).append(member)
     missing = [name for name in names if name not in by_name]
+    double = [name for name in names if len(by_name.get(name, ())) > 1]
     refuse(
         bool(missing),
         f"{list_name} names {len(missing)} pictures that the archive lacks, such as {', '.join(missing[:3])}.",
     )
-    return [by_name[name] for name in names]
+    refuse(bool(double), f"{list_name} names {double[:1]}, which several folders of the archive hold: {by_name}"[:300])
+    return [by_name[name][0] for name in names]

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 
 from methods.data.images import ImageSet
+from methods.data.readers.parsing import parsing
 from methods.data.trees import Tree, read_one
-from methods.errors import ReproError, refuse
+from methods.errors import refuse
 
 RECORD = {
     "title": "SVHN, cropped digits (.mat)",
@@ -28,17 +28,17 @@ def read(tree: Tree, entries: Sequence[str], options: Mapping[str, Any]) -> Imag
         f"{options['file']} holds {images.dtype} X of shape {images.shape} and {len(labels)} labels, expected uint8 of "
         "shape (H, W, 3, N) and N labels.",
     )
+    refuse(
+        bool(((labels < 1) | (labels > 10)).any()),
+        f"{options['file']} has labels from {labels.min()} to {labels.max()}, expected 1 to 10.",
+    )
     ids = tuple(f"{number:06d}" for number in range(len(labels)))
     classes = tuple(str(digit) for digit in range(10))
     return ImageSet(np.ascontiguousarray(images.transpose(3, 0, 1, 2)), labels % 10, ids, classes)
 
 
 def _load(content: bytes, name: str) -> dict[str, Any]:
-    try:
+    with parsing(name, "MATLAB 5 file"):
         found = loadmat(io.BytesIO(content), variable_names=["X", "y"])  # type: ignore[arg-type]
-    except (ValueError, TypeError, OSError, NotImplementedError, MatReadError) as error:
-        raise ReproError(
-            f"{name} is no MATLAB 5 file ({' '.join(str(error).split())[:80]}): fetch it again."
-        ) from error
     refuse(not {"X", "y"} <= set(found), f"{name} lacks the variables X and y: it is no SVHN file of cropped digits.")
     return found

@@ -6,15 +6,16 @@ table (.csv) with one 0/1 column a class.
 
 import csv
 import io
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
+from defusedxml import DefusedXmlException, ElementTree
 from scipy.io import loadmat
 
 from methods.data.pictures import Pictures
+from methods.data.readers.parsing import parsing
 from methods.data.trees import Tree, read_one
 from methods.errors import ReproError, refuse
 
@@ -66,28 +67,34 @@ def _xml(tree: Tree, ids: Sequence[str], options: Mapping[str, Any]) -> np.ndarr
 
 
 def _objects(content: bytes, name: str, difficult: bool) -> list[str]:
-    refuse(b"<!" in content.replace(b"<!--", b""), f"{name} declares entities, which no VOC annotation does.")
     try:
-        root = ElementTree.fromstring(content)
-    except ElementTree.ParseError as error:
-        raise ReproError(f"{name} is no valid XML ({error}): fetch the set again.") from error
+        with parsing(name, "valid XML"):
+            root = ElementTree.fromstring(content, forbid_dtd=True)
+    except ReproError as error:
+        harmful = isinstance(error.__cause__, DefusedXmlException)
+        refuse(harmful, f"{name} declares entities or a document type, which no VOC annotation does: get it again.")
+        raise
     objects = [part for part in root.iter("object") if difficult or part.findtext("difficult", "0").strip() != "1"]
     return [part.findtext("name", "").strip() for part in objects]
 
 
 def _csv(tree: Tree, ids: Sequence[str], options: Mapping[str, Any]) -> np.ndarray:
     name = options["labels_file"]
-    head, *rows = csv.reader(io.StringIO(read_one(tree, name).decode()))
-    refuse(tuple(head[1:]) != CLASSES, f"{name} has the columns {head[1:]}, expected VOC's 20 classes.")
-    by_id = {row[0]: row[1:] for row in rows}
+    with parsing(name, "table of 0/1 labels, one column a class"):
+        head, *rows = [row for row in csv.reader(io.StringIO(read_one(tree, name).decode())) if row]
+        refuse(tuple(head[1:]) != CLASSES, f"{name} has the columns {head[1:]}, expected VOC's 20 classes.")
+        by_id = {row[0]: ["01".index(value) for value in row[1:]] for row in rows}
     missing = [sample for sample in ids if sample not in by_id]
     refuse(bool(missing), f"{name} lacks {len(missing)} images of the list, such as {', '.join(missing[:3])}.")
-    return np.array([by_id[sample] for sample in ids]).astype(np.uint8)
+    short = [sample for sample in ids if len(by_id[sample]) != len(CLASSES)]
+    refuse(bool(short), f"{name} has rows with other than 20 labels, such as that of {', '.join(short[:3])}.")
+    return np.array([by_id[sample] for sample in ids], dtype=np.uint8)
 
 
 def _mat(content: bytes, name: str) -> tuple[list[str], np.ndarray]:
     """Image list and labels; the paths in it are padded with blanks."""
-    found = loadmat(io.BytesIO(content), variable_names=["Imlist", "labels"])  # type: ignore[arg-type]
+    with parsing(name, "MATLAB 5 file"):
+        found = loadmat(io.BytesIO(content), variable_names=["Imlist", "labels"])  # type: ignore[arg-type]
     refuse(not {"Imlist", "labels"} <= set(found), f"{name} lacks Imlist and labels: it is no VOC label file.")
     ids = [PurePosixPath(str(path).strip()).stem for path in found["Imlist"].ravel()]
     labels = np.asarray(found["labels"]).astype(np.uint8)
