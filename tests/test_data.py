@@ -213,7 +213,6 @@ def test_split_is_verified_at_native_size_and_then_resized(prepared):
 
 
 KINDS = pytest.mark.parametrize("kind", [ImageSet, Pictures])
-MESSAGE = "the message about short classes is put together, and fails, where no class is short"
 
 
 @KINDS
@@ -435,7 +434,13 @@ OVERLAP = {
             "test": {"reader": {"name": "cifar", "batches": ["b"]}},
         }
     },
-    "cropped": {"files_of": "cifar", "splits": {"all": {"reader": {"name": "cifar", "batches": ["a"]}}}},
+    "cropped": {
+        "files_of": "cifar",
+        "splits": {
+            "all": {"reader": {"name": "cifar", "batches": ["a"]}},
+            "validation": {"reader": {"name": "cifar", "batches": ["a"]}, "list": "v"},
+        },
+    },
     "svhn": {"splits": {"train": {"reader": {"name": "cifar", "batches": ["a"]}}}},
 }
 ENTRIES = {"validation": ["1", "2"], "tuning": ["2", "3"], "spare": ["4"]}
@@ -452,6 +457,9 @@ ENTRIES = {"validation": ["1", "2"], "tuning": ["2", "3"], "spare": ["4"]}
         ("cifar/train", "cifar/validation", True),
         ("cifar/train", "cifar/train_part", True),
         ("cifar/train_part", "cifar/validation", False),
+        ("cifar/train_part", "cropped/validation", True),
+        ("cifar/validation", "cropped/validation", True),
+        ("cifar/spare", "cropped/validation", False),
         ("cifar/train_part", "cifar/tuning", True),
         ("cifar/validation", "cifar/validation", True),
         ("cifar/validation", "cifar/tuning", True),

@@ -49,7 +49,9 @@ def draw(rule: Rule, ids: Sequence[str], labels: np.ndarray | None = None) -> li
         labels: (N,) classes; needed only where equally many of each class are drawn.
     """
     random = np.random.RandomState(rule.seed)
-    if not rule.by_class or labels is None:
+    if rule.by_class and labels is None:
+        raise ValueError("a rule that draws by class needs the labels")
+    if labels is None or not rule.by_class:
         chosen = random.permutation(len(ids))[: rule.count]
     else:
         classes = np.unique(labels)

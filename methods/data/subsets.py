@@ -41,7 +41,7 @@ def read_list(path: str | Path, sha256: str) -> list[str]:
             f"The split list {file} has sha256 {found[:12]}, the catalog expects {sha256[:12]}: restore the "
             "list with git, or enter the new hash in resources/datasets.yaml if the change is meant."
         )
-    entries = content.decode("utf-8").splitlines()
+    entries = content.decode("utf-8").removesuffix("\n").split("\n") if content else []
     if not entries:
         raise ReproError(f"The split list {file} is empty: a split needs at least one image.")
     return entries
