@@ -11,9 +11,11 @@ from sklearn.metrics import auc, average_precision_score, precision_recall_curve
 
 from methods.errors import ReproError
 from methods.features.arrays import Features, Readout
+from methods.metrics.calibration import expected_calibration_error
 from methods.metrics.counts import Counts, average_precision, count, trapezoid_precision
 from methods.metrics.evaluation import evaluation_rows
 from methods.metrics.identification import accuracy, mean_average_precision, nearest_class_mean, nearest_prototype
+from methods.metrics.openset import oscr
 from methods.metrics.ranking import FPR_RULES, auroc, detection_metrics, fpr_at_least, fpr_closest
 from methods.metrics.seeds import spread
 from methods.metrics.vectors import unit_rows
@@ -21,6 +23,7 @@ from tests import golden
 
 ID = np.array([0.5, 1, 1, 1.5, 2, 2, 2.5, 3, 3, 3.5, 4, 4, 4.5, 5, 5, 6])
 OOD = np.array([-1, -0.5, 0, 0.5, 0.5, 1, 1, 1.5, 2, 2.5, 3, 4.5])
+DETECTION_ERROR = min((np.mean(t > ID) + np.mean(t <= OOD)) / 2 for t in [*ID, *OOD])
 GOLDEN = {
     ("auroc", ""): 0.7890625,
     ("fpr95", "closest"): 0.5833333333333334,
@@ -30,6 +33,7 @@ GOLDEN = {
     ("aupr_out", "average_precision"): 0.7459640522875818,
     ("aupr_in", "trapezoid"): 0.8268996108058608,
     ("aupr_out", "trapezoid"): 0.7771415885194659,
+    ("detection_error", ""): DETECTION_ERROR,
 }
 
 repeatable = settings(max_examples=60, deadline=None, derandomize=True, database=None)
@@ -187,7 +191,7 @@ def test_swapped_counts_are_those_of_negated_scores(inside, outside):
 
 def test_perfect_separation_is_perfect_by_every_metric():
     for (metric, _), value in metrics(np.arange(5.0) + 10, np.arange(7.0)).items():
-        assert value == (0 if metric == "fpr95" else 1)
+        assert value == (0 if metric in ("fpr95", "detection_error") else 1)
 
 
 def test_constant_scores_are_worth_nothing():
@@ -285,7 +289,7 @@ READOUT = Readout(prototypes=np.eye(2), prototype_classes=np.array([0, 1]))
 
 def rows_of(test=TEST, readout=READOUT, task="single_label"):
     draw = np.random.default_rng(0)
-    inside = {"msp": draw.normal(1, 1, 33), "knn": draw.normal(2, 1, 33)}
+    inside = {"msp": draw.normal(1, 1, len(LABELS)), "knn": draw.normal(2, 1, len(LABELS))}
     sets = {name: {"msp": draw.normal(0, 1, 17), "knn": draw.normal(0, 1, 17)} for name in "abc"}
     return evaluation_rows({**SETTINGS, "task": task}, inside, sets, TRAIN, test, readout), inside, sets
 
@@ -298,10 +302,11 @@ def test_every_score_has_every_metric_on_every_set():
     rows, inside, sets = rows_of()
     for score in inside:
         for name in sets:
-            found = pick(rows, score=score, level="set", target=name)
-            assert [(r["metric"], r["rule"], r["value"]) for r in found] == detection_metrics(
-                inside[score], sets[name][score]
-            )
+            found = {(r["metric"], r["rule"]): r["value"] for r in pick(rows, score=score, level="set", target=name)}
+            expected = metrics(inside[score], sets[name][score])
+            for rule, classes in {"class_mean": [0, 1, 0, 1], "classifier": [0, 1, 0, 0], "prototype": LABELS}.items():
+                expected["oscr", rule] = oscr(inside[score], np.array(classes), LABELS, sets[name][score])
+            assert found == expected
 
 
 def test_rows_are_of_three_levels_and_finite():
@@ -323,7 +328,7 @@ def test_group_averages_come_from_unrounded_values():
 @pytest.mark.parametrize(("group", "complete"), [("lost", "1 of 2"), ("off", "0 of 1")])
 def test_a_group_that_lacks_a_set_is_blank_and_says_how_much_there_is(group, complete):
     found = pick(rows_of()[0], level="group", target=group)
-    assert len(found) == 2 * len(GOLDEN)
+    assert len(found) == 2 * (len(GOLDEN) + 3)  # OSCR by three ways to predict
     assert {(row["value"], row["complete"]) for row in found} == {("", complete)}
 
 
@@ -333,6 +338,7 @@ def test_id_accuracy_is_told_by_class_mean_classifier_and_prototype():
         ("accuracy", "class_mean"): 0.75,
         ("accuracy", "classifier"): 0.5,
         ("accuracy", "prototype"): 1.0,
+        ("ece", "15_bins"): expected_calibration_error(TEST.logits, LABELS),
     }
 
 

@@ -10,8 +10,13 @@ import pytest
 from methods import registry
 from methods.errors import ReproError
 from methods.features.arrays import Features, Readout
+from methods.features.rows import Rows
 from methods.features.score_store import DETECTORS, SCORES, read_detectors, read_scores, write_detectors, write_scores
+from methods.features.store import read_features, write_features
+from methods.metrics.vectors import unit_rows
+from methods.scores import knn
 from methods.scores.base import fit_instances, score_instances
+from methods.scores.moments import moments
 from tests import golden
 
 RECORDS = registry.records("scores")
@@ -21,8 +26,8 @@ INSTANCES = {
     "energy": {"score": "energy", "temperature": 1.0},
     "warm": {"score": "energy", "temperature": 2.5},
     "maxlogit": {"score": "maxlogit"},
-    "msp": {"score": "msp"},
-    "joint": {"score": "joint_energy"},
+    "msp": {"score": "msp", "temperature": 1.0},
+    "joint": {"score": "joint_energy", "aggregate": "sum"},
 }
 ON_LOGITS = ("energy", "warm", "maxlogit", "msp", "joint")
 ON_EMBEDDINGS = ("maha", "knn5")
@@ -300,7 +305,7 @@ def test_a_score_that_gives_not_one_value_an_image_is_refused(wrong, random_sets
     train, queries = random_sets
     monkeypatch.setattr(registry.load("scores", "msp"), "score", lambda f, fitted, p: wrong(f.embedding))
     with pytest.raises(ReproError, match=r"The score 'msp' gave values of shape .* expected one an image"):
-        score_instances({"msp": {"score": "msp"}}, queries, {"msp": {}}, train)
+        score_instances({"msp": {"score": "msp", "temperature": 1.0}}, queries, {"msp": {}}, train)
 
 
 def test_only_neighbours_need_the_training_set():
@@ -314,7 +319,11 @@ def test_every_score_says_what_it_is_and_what_it_needs(name):
     assert record["title"]
     assert record["paper"]
     assert set() < set(record["tasks"]) <= {"single_label", "multi_label"}
-    assert set() < set(record["needs"]) <= {"logits", "embedding", "projection", "train_embedding"}
+    assert (
+        set()
+        < set(record["needs"])
+        <= {"logits", "embedding", "projection", "train_embedding", "classifier", "prototypes"}
+    )
     assert set(record.get("required", [])) <= set(record["parameters"])
     assert all(parameter["description"] for parameter in record["parameters"].values())
     assert "(N,)" in inspect.getdoc(module.score)
@@ -397,3 +406,55 @@ def test_equal_content_gives_equal_bytes_at_another_time(fitted, random_sets, tm
     for file in ("d.h5", "s.h5"):
         assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
     assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["d.h5", "d.h5", "s.h5", "s.h5"]
+
+
+@pytest.mark.parametrize("rows", [300, 40])
+def test_knn_finds_the_same_neighbours_piece_by_piece_as_at_once(monkeypatch, rows):
+    random = np.random.RandomState(rows)
+    bank, queries = random.randn(rows, 5), random.randn(37, 5)
+    monkeypatch.setattr(knn, "_BANK", 16)
+    monkeypatch.setattr(knn, "_QUERIES", 10)
+    cosines = np.sort(unit_rows(queries) @ unit_rows(bank).T, axis=1)
+    for count in (1, 7, 16, 30):
+        found = np.sort(knn.largest_cosines(unit_rows(queries), bank, count), axis=1)
+        np.testing.assert_allclose(found, cosines[:, -count:], atol=1e-12)
+
+
+def test_knn_is_exact_where_many_neighbours_are_equally_near():
+    bank = np.repeat(np.eye(3), 40, axis=0)
+    found = np.sort(knn.largest_cosines(np.eye(3)[:1], bank, 50), axis=1)
+    assert found.tolist() == [[0.0] * 10 + [1.0] * 40]
+
+
+def test_instances_that_differ_in_k_alone_are_one_search(random_sets, monkeypatch):
+    train, queries = random_sets[:2]
+    searches, search = [], knn.largest_cosines
+    monkeypatch.setattr(knn, "largest_cosines", lambda *arguments: searches.append(arguments) or search(*arguments))
+    many = {f"knn{k}": {"score": "knn", "k": k} for k in (1, 4, 9)}
+    found = score_instances(many, queries, {name: {} for name in many}, train)
+    assert len(searches) == 1
+    for name, parameters in many.items():
+        alone = score_instances({name: parameters}, queries, {name: {}}, train)
+        np.testing.assert_allclose(found[name], alone[name], atol=1e-12)
+
+
+def test_fitting_and_scoring_read_training_features_from_the_disk_as_they_read_arrays(random_sets, tmp_path):
+    train, queries = random_sets[:2]
+    write_features(tmp_path / "train.h5", train, {"kind": "features"})
+    lazy, _ = read_features(tmp_path / "train.h5", lazy=True)
+    whole, _ = read_features(tmp_path / "train.h5")
+    assert isinstance(lazy.embedding, Rows)
+    found = [
+        score_instances(INSTANCES, queries, fit_instances(INSTANCES, part, Readout()), part) for part in (lazy, whole)
+    ]
+    for name, values in found[0].items():
+        np.testing.assert_array_equal(values, found[1][name])
+
+
+def test_moments_equal_their_definitions():
+    random = np.random.RandomState(3)
+    x, labels = random.randn(500, 4) + 1000, random.randint(0, 3, 500)
+    found = moments(x, labels)
+    centred = x - np.stack([x[labels == c].mean(axis=0) for c in range(3)])[labels]
+    np.testing.assert_allclose(found.total, np.cov(x, rowvar=False), rtol=1e-9)
+    np.testing.assert_allclose(found.within, centred.T @ centred / 500, rtol=1e-9)

@@ -14,7 +14,7 @@ Fitted = dict[str, dict[str, np.ndarray]]
 
 @dataclass(frozen=True)
 class Features:
-    """Features of N images; absent parts are None.
+    """Features of N images; absent parts are None. Read lazily, arrays are :class:`methods.features.rows.Rows`.
 
     Attributes:
         embedding: (N, E) un-normalised input of the classifier, the backbone's output where there is none.

@@ -7,13 +7,14 @@ read); ``labels`` and ``sample_ids`` as in the image store. No torch is needed t
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import h5py
 import numpy as np
 
 from methods.errors import refuse
 from methods.features.arrays import ARRAYS, Features, Readout, check_finite
+from methods.features.rows import Rows, blocks
 from methods.files import atomic
 from methods.hdf5 import open_hdf5, read_ids, read_provenance, require_datasets, write_ids, write_provenance
 
@@ -41,8 +42,12 @@ def write_features(path: str | Path, features: Features, provenance: Mapping[str
         write_provenance(file, provenance)
 
 
-def read_features(path: str | Path, arrays: tuple[str, ...] = ARRAYS) -> tuple[Features, dict[str, Any]]:
+def read_features(
+    path: str | Path, arrays: tuple[str, ...] = ARRAYS, *, lazy: bool = False
+) -> tuple[Features, dict[str, Any]]:
     """Features of a file (only ``arrays`` besides the embedding) and its provenance.
+
+    With ``lazy`` the arrays stay on the disk and are :class:`methods.features.rows.Rows`.
 
     Raises:
         ReproError: no such file, foreign, truncated, empty, of unequal lengths, or not finite.
@@ -50,13 +55,19 @@ def read_features(path: str | Path, arrays: tuple[str, ...] = ARRAYS) -> tuple[F
     with open_hdf5(path) as file:
         provenance = read_provenance(file, KIND)
         require_datasets(file, ("embedding", "labels", "sample_ids"))
-        found = {name: file[name][:] for name in {"embedding", *arrays} if name in file}
+        names = [name for name in dict.fromkeys(["embedding", *arrays]) if name in file]
+        found = {name: _rows(file, name) if lazy else file[name][:] for name in names}
         labels, ids = file["labels"][:], read_ids(file)
     refuse(len(ids) == 0, f"{path} holds no image: an empty set cannot be scored.")
     for name, array in found.items():
         refuse(len(array) != len(ids), f"{path} has {len(ids)} images but {len(array)} rows of {name}.")
-        check_finite(array, f"The {name} features in {path}", ids)
-    return Features(labels=labels, sample_ids=ids, **found), provenance
+        for part, block in blocks(array):
+            check_finite(block, f"The {name} features in {path}", ids[part])
+    return Features(labels=labels, sample_ids=ids, **cast(dict[str, Any], found)), provenance
+
+
+def _rows(file: h5py.File, name: str) -> Rows:
+    return Rows(Path(file.filename), name, file[name].shape, file[name].dtype)
 
 
 def write_readout(path: str | Path, readout: Readout, provenance: Mapping[str, Any]) -> None:

@@ -24,8 +24,29 @@ class Counts:
         return Counts(_reversed(self.negatives), _reversed(self.positives))
 
 
-def count(positive_scores: np.ndarray, negative_scores: np.ndarray) -> Counts:
-    """Counts at every distinct threshold of (n,) and (m,) scores.
+@dataclass(frozen=True)
+class Ranking:
+    """ID and OOD scores sorted once, to be counted as often as a bootstrap wants.
+
+    Attributes:
+        order: (n + m,) positions in n ID scores followed by m OOD scores, highest score first.
+        positive: (n + m,) which of them, in this order, are ID.
+        ends: (T,) where in this order each distinct score is last.
+    """
+
+    order: np.ndarray
+    positive: np.ndarray
+    ends: np.ndarray
+
+    def counts(self, weights: np.ndarray) -> Counts:
+        """Counts if each of the n + m images is there (n + m,) int64 times; thresholds without images stay."""
+        ranked = weights[self.order]
+        positives = np.cumsum(ranked * self.positive)[self.ends]
+        return Counts(positives, np.cumsum(ranked)[self.ends] - positives)
+
+
+def rank(positive_scores: np.ndarray, negative_scores: np.ndarray) -> Ranking:
+    """Sort (n,) ID and (m,) OOD scores.
 
     Raises:
         ReproError: one of the sets is empty or holds NaN or infinity.
@@ -41,8 +62,13 @@ def count(positive_scores: np.ndarray, negative_scores: np.ndarray) -> Counts:
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
     ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)
-    positives = np.cumsum(order < len(positive_scores), dtype=np.int64)[ends]
-    return Counts(positives, ends + 1 - positives)
+    return Ranking(order, order < len(positive_scores), ends)
+
+
+def count(positive_scores: np.ndarray, negative_scores: np.ndarray) -> Counts:
+    """Counts at every distinct threshold of (n,) and (m,) scores; refuses what :func:`rank` refuses."""
+    ranking = rank(positive_scores, negative_scores)
+    return ranking.counts(np.ones(len(ranking.order), dtype=np.int64))
 
 
 def average_precision(counts: Counts) -> float:

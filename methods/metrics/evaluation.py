@@ -7,6 +7,7 @@ import numpy as np
 
 from methods.errors import refuse
 from methods.features.arrays import Features, Readout
+from methods.metrics.calibration import expected_calibration_error
 from methods.metrics.identification import (
     MAP_RULES,
     accuracy,
@@ -15,6 +16,7 @@ from methods.metrics.identification import (
     nearest_prototype,
     rankable_classes,
 )
+from methods.metrics.openset import oscr
 from methods.metrics.ranking import detection_metrics
 
 Scores = Mapping[str, np.ndarray]
@@ -40,18 +42,22 @@ def evaluation_rows(
         readout: classifier and prototypes.
     """
     rows: list[Row] = []
+    predicted = [] if settings["task"] == "multi_label" else _predictions(train, test, readout)
     for score, inside in id_scores.items():
         sets = [
             _row(score, "set", name, metric, rule, value)
             for name, outside in ood_scores.items()
-            for metric, rule, value in detection_metrics(inside, outside[score])
+            for metric, rule, value in [
+                *detection_metrics(inside, outside[score]),
+                *(("oscr", rule, oscr(inside, classes, test.labels, outside[score])) for rule, classes in predicted),
+            ]
         ]
         rows += sets + _group_rows(score, sets, settings["groups"])
     return rows + identification_rows(settings["task"], train, test, readout)
 
 
 def identification_rows(task: str, train: Features, test: Features, readout: Readout) -> list[Row]:
-    """ID accuracy by classifier, class mean and prototype where they exist, or mAP by both rules."""
+    """ID accuracy by classifier, class mean and prototype where they exist and ECE, or mAP by both rules."""
     if task == "multi_label":
         assert test.logits is not None
         values = {("map", rule): mean_average_precision(test.logits, test.labels, rule) for rule in MAP_RULES}
@@ -61,6 +67,8 @@ def identification_rows(task: str, train: Features, test: Features, readout: Rea
             ("accuracy", rule): accuracy(predicted, test.labels)
             for rule, predicted in _predictions(train, test, readout)
         }
+        if test.logits is not None and test.logits.shape[1] > 1:
+            values["ece", "15_bins"] = expected_calibration_error(test.logits, test.labels)
     return [_row("", "id", "test", metric, rule, value) for (metric, rule), value in values.items()]
 
 

@@ -37,6 +37,13 @@ def fpr_ood_positive(counts: Counts, tpr: float = 0.95) -> float:
     return fpr_at_least(counts.swapped(), tpr)
 
 
+def detection_error(counts: Counts) -> float:
+    """Least (1 - TPR + FPR) / 2 over all thresholds: the error of the best one if ID and OOD are equally frequent."""
+    positives, negatives = counts.positives[-1], counts.negatives[-1]
+    errors = (positives - counts.positives) * negatives + counts.negatives * positives
+    return float(errors.min() / (2 * positives * negatives))
+
+
 FPR_RULES: dict[str, Callable[[Counts], float]] = {
     "closest": fpr_closest,
     "at_least": fpr_at_least,
@@ -52,7 +59,7 @@ def detection_metrics(id_scores: np.ndarray, ood_scores: np.ndarray) -> list[tup
     rows += [("fpr95", name, rule(counts)) for name, rule in FPR_RULES.items()]
     for name, rule in (("average_precision", average_precision), ("trapezoid", trapezoid_precision)):
         rows += [("aupr_in", name, rule(counts)), ("aupr_out", name, rule(swapped))]
-    return rows
+    return [*rows, ("detection_error", "", detection_error(counts))]
 
 
 def _fpr(counts: Counts, index: int) -> float:

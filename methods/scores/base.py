@@ -2,7 +2,11 @@
 
 A score is a module with a RECORD and ``score(features, fitted, parameters) -> (N,)``, higher = more in-distribution;
 one that learns from the ID training set also has ``fit(train, readout, parameters) -> arrays``. A score that needs the
-training embeddings themselves says so (``train_embedding``) and finds them in ``fitted``.
+training embeddings themselves says so (``train_embedding``) and finds them in ``fitted``. A record with ``sweep`` names
+the parameter whose values ``sweep(features, fitted, parameters, values) -> {value: (N,)}`` scores all at once.
+
+Training features are read from the disk piece by piece (:mod:`methods.features.rows`); a score that asks for all of
+them as an array gets them, at the price of the memory.
 """
 
 from collections.abc import Mapping
@@ -15,11 +19,13 @@ from methods.errors import ReproError
 from methods.features.arrays import Features, Fitted, Readout, check_finite
 
 Instances = Mapping[str, Mapping[str, Any]]
+_ARRAYS = ("logits", "embedding", "projection")
 
 
 def fit_instances(instances: Instances, train: Features, readout: Readout) -> Fitted:
     """Arrays learnt by every instance from the ID training set; nothing for those that learn nothing."""
     _require_parts(instances, train, "the training features")
+    _require_readout(instances, readout)
     fitted = {}
     for name, parameters in instances.items():
         module = registry.load("scores", parameters["score"])
@@ -36,17 +42,43 @@ def score_instances(
         ReproError: a score is NaN or infinite, or the features lack what a score needs.
     """
     _require_parts(instances, features, "the features")
-    scores = {}
-    for name, parameters in instances.items():
-        module = registry.load("scores", parameters["score"])
-        known = dict(fitted[name])
-        if "train_embedding" in module.RECORD["needs"]:
-            assert train is not None
-            known["train_embedding"] = train.embedding
-        scores[name] = np.asarray(module.score(features, known, parameters), dtype=np.float64)
-        _require_one_a_sample(name, scores[name], len(features.sample_ids))
-        check_finite(scores[name], f"The scores {name!r}", features.sample_ids)
+    found: dict[str, np.ndarray] = {}
+    for group in _groups(instances):
+        found |= _score_group(group, features, fitted, train)
+    scores = {name: np.asarray(found[name], dtype=np.float64) for name in instances}
+    for name, values in scores.items():
+        _require_one_a_sample(name, values, len(features.sample_ids))
+        check_finite(values, f"The scores {name!r}", features.sample_ids)
     return scores
+
+
+def _groups(instances: Instances) -> list[dict[str, Mapping[str, Any]]]:
+    """Instances that one sweep scores together; every other instance alone."""
+    groups: dict[Any, dict[str, Mapping[str, Any]]] = {}
+    for name, parameters in instances.items():
+        swept = registry.records("scores")[parameters["score"]].get("sweep")
+        rest = repr(sorted((key, value) for key, value in parameters.items() if key != swept))
+        groups.setdefault(rest if swept else name, {})[name] = parameters
+    return list(groups.values())
+
+
+def _score_group(
+    group: Mapping[str, Mapping[str, Any]],
+    features: Features,
+    fitted: Mapping[str, Mapping[str, np.ndarray]],
+    train: Features | None,
+) -> dict[str, np.ndarray]:
+    first, parameters = next(iter(group.items()))
+    module = registry.load("scores", parameters["score"])
+    known: dict[str, Any] = dict(fitted[first])
+    if "train_embedding" in module.RECORD["needs"]:
+        assert train is not None
+        known["train_embedding"] = train.embedding
+    key = module.RECORD.get("sweep")
+    if key is None:
+        return {first: module.score(features, known, parameters)}
+    values = module.sweep(features, known, parameters, [parameters[key] for parameters in group.values()])
+    return {name: values[parameters[key]] for name, parameters in group.items()}
 
 
 def _require_one_a_sample(name: str, values: np.ndarray, count: int) -> None:
@@ -58,5 +90,15 @@ def _require_parts(instances: Instances, features: Features, what: str) -> None:
     known = registry.records("scores")
     for name, parameters in instances.items():
         for part in known[parameters["score"]]["needs"]:
-            if part in ("logits", "embedding", "projection") and getattr(features, part) is None:
+            if part in _ARRAYS and getattr(features, part) is None:
                 raise ReproError(f"The score {name!r} needs {part}, which {what} do not have.")
+
+
+def _require_readout(instances: Instances, readout: Readout) -> None:
+    known = registry.records("scores")
+    for name, parameters in instances.items():
+        needs = known[parameters["score"]]["needs"]
+        if "classifier" in needs and (readout.weight is None or readout.bias is None):
+            raise ReproError(f"The score {name!r} needs a classifier, which the model does not have.")
+        if "prototypes" in needs and readout.prototypes is None:
+            raise ReproError(f"The score {name!r} needs prototypes, which the model does not have.")

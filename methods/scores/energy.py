@@ -1,4 +1,7 @@
-"""Energy score (Liu et al., NeurIPS 2020), with the sign that makes it higher in distribution."""
+"""Energy score (Liu et al., NeurIPS 2020), with the sign that makes it higher in distribution.
+
+With several labels an image it is the multi-class energy of Wang et al. (2021), their baseline for JointEnergy.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +14,7 @@ from methods.features.arrays import Features
 RECORD = {
     "title": "Energy",
     "paper": "Liu et al., Energy-based out-of-distribution detection, NeurIPS 2020",
-    "tasks": ["single_label"],
+    "tasks": ["single_label", "multi_label"],
     "needs": ["logits"],
     "parameters": {
         "temperature": {"type": "number", "exclusiveMinimum": 0, "default": 1.0, "description": "T"},

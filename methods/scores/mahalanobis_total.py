@@ -10,7 +10,7 @@ import numpy as np
 
 from methods.errors import refuse
 from methods.features.arrays import Features, Readout
-from methods.metrics.vectors import unit_rows
+from methods.scores.moments import moments, nearest_squared, normalised, whitening
 
 RECORD = {
     "title": "Mahalanobis (total covariance)",
@@ -32,19 +32,13 @@ def fit(train: Features, readout: Readout, parameters: Mapping[str, Any]) -> dic
     Raises:
         ReproError: all embeddings are equal.
     """
-    f = unit_rows(train.embedding.astype(np.float64))
-    spread = f.var(axis=0).max()
-    refuse(spread < _LEAST_VARIANCE, "All ID training embeddings are equal: the Mahalanobis distance is undefined.")
-    means = np.stack([f[train.labels == c].mean(axis=0) for c in np.unique(train.labels)])
-    variance, axes = np.linalg.eigh(np.atleast_2d(np.cov(f, rowvar=False)))
-    kept = variance > variance.max() * len(variance) * np.finfo(np.float64).eps
-    whitening = axes[:, kept] / np.sqrt(variance[kept])
-    return {"whitening": whitening, "whitened_means": means @ whitening}
+    found = moments(train.embedding, train.labels, normalised)
+    equal = found.total.diagonal().max() < _LEAST_VARIANCE
+    refuse(bool(equal), "All ID training embeddings are equal: the Mahalanobis distance is undefined.")
+    axes = whitening(found.total)
+    return {"whitening": axes, "whitened_means": found.means @ axes}
 
 
 def score(features: Features, fitted: Mapping[str, np.ndarray], parameters: Mapping[str, Any]) -> np.ndarray:
     """(N,) max_c -1/2 (f - mu_c)' pinv(Sigma) (f - mu_c) of normalised embeddings f (N, D)."""
-    w = unit_rows(features.embedding.astype(np.float64)) @ fitted["whitening"]
-    m = fitted["whitened_means"]
-    squared = (w**2).sum(axis=1)[:, None] - 2 * w @ m.T + (m**2).sum(axis=1)
-    return -squared.min(axis=1) / 2
+    return -nearest_squared(normalised(features.embedding) @ fitted["whitening"], fitted["whitened_means"]) / 2

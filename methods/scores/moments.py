@@ -1,0 +1,106 @@
+"""Means and covariances of training features in float64, one pass over blocks of rows, never all rows in memory."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg.blas import dsyrk
+from scipy.sparse import csr_array
+
+from methods.errors import refuse
+from methods.features.rows import Array, blocks
+from methods.metrics.vectors import unit_rows
+
+Transform = Callable[[np.ndarray], np.ndarray]
+
+
+def as_float64(rows: np.ndarray) -> np.ndarray:
+    """The rows as they are."""
+    return np.asarray(rows, dtype=np.float64)
+
+
+def normalised(rows: np.ndarray) -> np.ndarray:
+    """Rows of length 1, float64."""
+    return unit_rows(as_float64(rows))
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Of N rows of D values in C classes; every class has at least one row.
+
+    Attributes:
+        counts: (C,) rows of each class.
+        classes: (C,) their labels, ascending.
+        means: (C, D) class means.
+        mean: (D,) mean of all rows.
+        scatter: (D, D) sum over rows of (x - mean)(x - mean)'.
+    """
+
+    counts: np.ndarray
+    classes: np.ndarray
+    means: np.ndarray
+    mean: np.ndarray
+    scatter: np.ndarray
+
+    @property
+    def total(self) -> np.ndarray:
+        """(D, D) unbiased covariance of all rows, the spread between classes included."""
+        return self.scatter / (self.counts.sum() - 1)
+
+    @property
+    def within(self) -> np.ndarray:
+        """(D, D) tied covariance of rows about their own class mean, divided by N."""
+        apart = (self.means - self.mean) * np.sqrt(self.counts)[:, None]
+        return (self.scatter - apart.T @ apart) / self.counts.sum()
+
+
+def moments(rows: Array, labels: np.ndarray, transform: Transform = as_float64) -> Moments:
+    """Moments of ``transform(rows)``; the first block's mean is subtracted on the way, against cancellation.
+
+    Args:
+        rows: (N, D).
+        labels: (N,) classes.
+        transform: applied to each block, to float64.
+
+    Raises:
+        ReproError: fewer than two rows.
+    """
+    refuse(len(rows) < 2, f"There are {len(rows)} ID training features: a covariance needs at least two.")
+    classes, index = np.unique(labels, return_inverse=True)
+    counts = np.bincount(index)
+    first = transform(rows[: min(len(rows), 8192)])
+    shift, sums = first.mean(axis=0), np.zeros((len(classes), first.shape[1]))
+    products = np.zeros((first.shape[1], first.shape[1]), order="F")
+    for part, block in blocks(rows):
+        x = transform(block) - shift
+        products = dsyrk(1.0, x.T, beta=1.0, c=products, overwrite_c=1)
+        sums += _class_sums(x, index[part], len(classes))
+    mean = sums.sum(axis=0) / len(rows)
+    scatter = np.triu(products) + np.triu(products, 1).T - len(rows) * np.outer(mean, mean)
+    return Moments(counts, classes, sums / counts[:, None] + shift, mean + shift, scatter)
+
+
+def _class_sums(x: np.ndarray, index: np.ndarray, classes: int) -> np.ndarray:
+    """(C, D) sums of the rows of each class."""
+    members = csr_array((np.ones(len(index)), (index, np.arange(len(index)))), shape=(classes, len(index)))
+    return members @ x
+
+
+def whitening(covariance: np.ndarray) -> np.ndarray:
+    """(D, R) W with W W' = pseudo-inverse of a (D, D) covariance, on the directions that are above rounding.
+
+    Raises:
+        ReproError: no direction varies.
+    """
+    variance, axes = np.linalg.eigh(covariance)
+    kept = variance > max(variance.max(), 0) * len(variance) * np.finfo(np.float64).eps
+    refuse(not kept.any(), "The ID training features are all equal: their covariance has no inverse.")
+    return axes[:, kept] / np.sqrt(variance[kept])
+
+
+def nearest_squared(x: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """(N,) squared distance of each row of (N, R) to the nearest of (C, R) centres."""
+    products = x @ centres.T
+    products *= -2
+    products += (centres**2).sum(axis=1)
+    return np.maximum((x**2).sum(axis=1) + products.min(axis=1), 0)
