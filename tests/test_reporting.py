@@ -36,6 +36,7 @@ SETTINGS = {
     "fpr_rule": "closest",
     "groups": ["near", "far"],
     "left_out": [],
+    "left_out_scores": [],
     "runs": [[method, "corrected", seed] for method in ("palm", "adapt") for seed in (0, 1)],
     "methods": [["palm", "PALM_100%"], ["adapt", "ADAPT & co"]],
     "scores": [["msp", "MSP"], ["knn10", "KNN (k=10)"]],

@@ -238,11 +238,11 @@ def test_a_config_that_does_not_fit_is_refused(tmp_path, config, message):
         ({"evaluate.digits.plain": ["mps"]}, "evaluate.digits.plain names 'mps': did you mean 'msp'?"),
         (
             {"evaluate.digits.adapt": ["msp"]},
-            "evaluate.digits.adapt: the score 'msp' needs logits, the recipe 'adapt' has no classifier head",
+            "evaluate.digits.adapt: none of its scores can be computed, msp lacks logits (the recipe has no classifier",
         ),
         (
-            {"evaluate.mosaics.bce": ["msp"]},
-            "evaluate.mosaics.bce: the score 'msp' is for single_label, the benchmark is multi_label",
+            {"evaluate.mosaics.bce": ["knn10", "joint_energy"]},
+            "evaluate.mosaics.bce: the score 'knn10' is for single_label, the benchmark is multi_label",
         ),
         (
             {"evaluate.mosaics.adapt": ["joint_energy"]},
@@ -1022,3 +1022,14 @@ def test_a_wrong_value_anywhere_is_taken_or_refused_in_a_sentence(place, junk):
     inner[place[-1]] = junk
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(ReproError):
         assert everything(load_study({"papers": [paper_file(Path(folder), document)]})) != {}
+
+
+def test_a_score_that_a_run_cannot_give_is_left_out_with_the_reason(tmp_path):
+    study = study_of(tmp_path, {"evaluate.digits.adapt": ["msp", "knn10"]})
+    assert study.evaluate["digits"]["adapt"] == ["knn10"]
+    assert "msp" in study.evaluate["digits"]["plain"]
+    notice = "msp is left out for adapt on digits: it needs logits (the recipe has no classifier head)"
+    assert notice in study.notices
+    shown = outputs.table_settings(study, "study", study.papers["study"]["tables"]["main"])
+    assert [part[0] for part in shown["left_out_scores"]] == ["Label of MSP"]
+    assert steps.score_settings(study, Run("digits", "adapt", "corrected", 0)).keys() == {"knn10"}

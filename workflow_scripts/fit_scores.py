@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def main(snakemake: Any) -> None:
     instances, source = json.loads(snakemake.params.settings), snakemake.input
-    train, origin = read_features(source.train)
+    train, origin = read_features(source.train, lazy=True)
     readout, readout_origin = read_readout(source.readout)
     provenance.require_same(source.train, source.readout, "model", (origin, readout_origin))
     record = provenance.record(DETECTORS, instances, snakemake.params.digest, dict(source.items()), origin["seed"])

@@ -19,7 +19,7 @@ def main(snakemake: Any) -> None:
     train = None
     if "train" in source.keys():  # noqa: SIM118
         provenance.require_parent(source.detectors, fitted_origin, "train", source.train)
-        train, _ = read_features(source.train, arrays=())
+        train, _ = read_features(source.train, arrays=(), lazy=True)
     features, origin = read_features(source.features)
     provenance.require_same(source.features, source.detectors, "model", (origin, fitted_origin))
     scores = score_instances(instances, features, fitted, train)

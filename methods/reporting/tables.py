@@ -191,6 +191,8 @@ def _notes(settings: Mapping[str, Any]) -> list[str]:
         notes.append(f"n/a: {', '.join(gone)} not available here; averages that lack a set stay blank (n of m).")
     for label, title in settings["left_out"]:
         notes.append(f"{label} is left out: its outlier set {title} is not available here.")
+    for score, label, reason in settings["left_out_scores"]:
+        notes.append(f"{score} is left out for {label}: it needs {reason}.")
     return notes
 
 

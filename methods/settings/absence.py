@@ -1,9 +1,10 @@
-"""What leaves the workflow because a data set cannot be had here: benchmarks, methods, OOD sets; each with a notice."""
+"""What leaves the workflow, each with a notice: what needs a set that cannot be had, and scores a run cannot give."""
 
 from collections.abc import Iterator
 
 from methods.data.availability import can_be_had
 from methods.registry import records
+from methods.settings.needs import unmet_needs
 from methods.settings.study import Study
 
 
@@ -18,6 +19,7 @@ def leave_out_what_is_absent(study: Study) -> None:
             _drop_benchmark(study, name, missing)
         else:
             _drop_methods(study, name)
+            _drop_scores(study, name)
             _note_ood_sets(study, name)
 
 
@@ -56,6 +58,17 @@ def _drop_methods(study: Study, name: str) -> None:
             study.left_out[name, method] = dataset
             for evaluate in [study.evaluate, *(paper["evaluate"] for paper in study.papers.values())]:
                 evaluate.get(name, {}).pop(method, None)
+
+
+def _drop_scores(study: Study, name: str) -> None:
+    for method, scores in study.evaluate[name].items():
+        for score in list(scores):
+            if missing := unmet_needs(study, name, method, score):
+                study.notices.append(f"{score} is left out for {method} on {name}: it needs {missing[0]}")
+                study.left_out_scores.setdefault((name, method), {})[score] = missing[0]
+                for evaluate in [study.evaluate, *(paper["evaluate"] for paper in study.papers.values())]:
+                    own = evaluate.get(name, {}).get(method, [])
+                    own[:] = [instance for instance in own if instance != score]
 
 
 def _note_ood_sets(study: Study, name: str) -> None:

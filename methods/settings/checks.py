@@ -5,6 +5,7 @@ from typing import Any
 
 from methods import registry
 from methods.data.overlap import share_images
+from methods.settings.needs import unmet_needs
 from methods.settings.parts import part_problems
 from methods.settings.schema import nearest
 from methods.settings.study import Study
@@ -136,6 +137,7 @@ def _methods(study: Study) -> Iterator[str]:
             yield from _recipe(study, benchmark, method)
             for score in scores:
                 yield from _score_fits(study, benchmark, method, score)
+            yield from _some_score(study, benchmark, method, scores)
 
 
 def _missing_recipe(study: Study, place: str, method: str) -> Iterator[str]:
@@ -194,8 +196,14 @@ def _score_fits(study: Study, benchmark: str, method: str, instance: str) -> Ite
     task = study.benchmarks[benchmark]["task"]
     if task not in record["tasks"]:
         yield f"{place}: the score {instance!r} is for {' and '.join(record['tasks'])}, the benchmark is {task}"
-    if "logits" in record["needs"] and "head" not in study.recipes[method, benchmark]:
-        yield f"{place}: the score {instance!r} needs logits, the recipe {method!r} has no classifier head"
+
+
+def _some_score(study: Study, benchmark: str, method: str, scores: Iterable[str]) -> Iterator[str]:
+    known = registry.records("scores")
+    usable = [name for name in scores if name in study.scores and study.scores[name].get("score") in known]
+    if usable and all(unmet_needs(study, benchmark, method, name) for name in usable):
+        missing = unmet_needs(study, benchmark, method, usable[0])
+        yield f"evaluate.{benchmark}.{method}: none of its scores can be computed, {usable[0]} lacks {missing[0]}"
 
 
 def _outputs(study: Study) -> Iterator[str]:

@@ -34,6 +34,7 @@ def table_settings(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[s
         "task": benchmark["task"],
         "sets": [_set(study, entry["benchmark"], name) for name in benchmark["ood"]],
         "left_out": _left_out(study, paper, entry),
+        "left_out_scores": _left_out_scores(study, paper, entry),
         "precision": study.config["precision"],
     }
 
@@ -111,6 +112,18 @@ def _left_out(study: Study, paper: str, entry: Mapping[str, Any]) -> list[list[s
     chosen = set(entry.get("methods", study.papers[paper]["recipes"]))
     gone = {m: dataset for (name, m), dataset in study.left_out.items() if name == benchmark and m in chosen}
     return [[study.recipes[m, benchmark]["label"], study.catalog[dataset]["title"]] for m, dataset in gone.items()]
+
+
+def _left_out_scores(study: Study, paper: str, entry: Mapping[str, Any]) -> list[list[str]]:
+    """(label of the score, label of the method, reason) of scores of the table that a run cannot give."""
+    benchmark, methods = entry["benchmark"], _methods(study, paper, entry)
+    shown = entry.get("scores", list(study.papers[paper]["scores"]))
+    return [
+        [study.scores[score].get("label", score), study.recipes[method, benchmark]["label"], reason]
+        for method in methods
+        for score, reason in study.left_out_scores.get((benchmark, method), {}).items()
+        if score in shown
+    ]
 
 
 def _scores(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[str, Any]:

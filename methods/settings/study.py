@@ -28,6 +28,7 @@ class Study:
         scores: instance name -> score with its hyper-parameters.
         evaluate: benchmark -> method -> score instances, joined over papers.
         left_out: (benchmark, method) -> outlier set that cannot be had here.
+        left_out_scores: (benchmark, method) -> score instance -> what the run lacks.
         absent: (data set, split) that no address gives and no folder of the user's holds.
         notices: what was left out of the workflow, and why, one sentence each.
     """
@@ -40,6 +41,7 @@ class Study:
     scores: dict[str, dict[str, Any]] = field(default_factory=dict)
     evaluate: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     left_out: dict[tuple[str, str], str] = field(default_factory=dict)
+    left_out_scores: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
     absent: frozenset[tuple[str, str]] = frozenset()
     notices: list[str] = field(default_factory=list)
 
