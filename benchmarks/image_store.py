@@ -1,6 +1,6 @@
 """Random access to large images: the store's forms against decoding JPEG files with Pillow every epoch.
 
-    python benchmarks/image_store.py [--images 400] [--short-side 320] [--crop 256]
+    python -m benchmarks.image_store [--images 400] [--short-side 320] [--crop 256]
 
 Pictures are cut from the two photographs that scikit-learn ships (500x375 pixels, JPEG quality 90). Every way gives the
 same thing, shuffled: a batch of random resized crops (area 0.5 to 1, as EDGE trains), uint8. One thread. Each way is

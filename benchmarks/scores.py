@@ -1,7 +1,7 @@
 """Scoring speed against peers in one run: pytorch-ood, faiss, and the loops of released evaluations.
 
     pip install pytorch-ood==0.4.0 faiss-cpu
-    python benchmarks/scores.py [--threads 1] [--train 50000] [--test 10000] [--dimension 512] [--classes 100]
+    python -m benchmarks.scores [--threads 1] [--train 50000] [--test 10000] [--dimension 512] [--classes 100]
 
 Features are drawn once (classes on the sphere, seeded). Peers that are not installed are left out and named. Each
 figure is the best of --rounds; ratios are peer / ours, so above 1 we are faster.

@@ -7,19 +7,22 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from methods.data import availability, downloads
-from methods.data.catalog import file_record, load_weights
+from methods.data.catalog import file_record, load_weights, owner_of
 from methods.data.places import wanted
 from methods.data.render import parse_render, render_name
 from methods.errors import ReproError
 from methods.provenance import canonical_json
 from methods.settings import outputs, steps
 from methods.settings.load import load_study
+from methods.settings.schema import load_yaml, nearest
 from methods.settings.study import Run
 from workflow_scripts.gpus import gpus_claimed
 from workflow_scripts.launch import register_owner
 
 register_owner(workflow.basedir)
 try:
+    for file in workflow.configfiles:
+        load_yaml(Path(file))  # refuses a key given twice, of which Snakemake would take the last
     STUDY = load_study(config)
 except ReproError as error:
     lines = [f"  {line}" for line in str(error).splitlines()]
@@ -44,6 +47,7 @@ FEATURES = f"{EVALUATION}/features/{{dataset}}/{{split}}.h5"
 READOUT = f"{EVALUATION}/readout.h5"
 DETECTORS = f"{EVALUATION}/detectors.h5"
 SCORES = f"{EVALUATION}/scores/{{dataset}}/{{split}}.h5"
+NETWORK_SCORES = f"{EVALUATION}/network_scores/{{dataset}}/{{split}}.h5"
 METRICS = f"{EVALUATION}/metrics.csv"
 TABLE = f"{RESULTS}/papers/{{paper}}/tables/{{name}}"
 FIGURE = f"{RESULTS}/papers/{{paper}}/figures/{{name}}"
@@ -177,29 +181,50 @@ def paper_results(paper):
     return [*paper_outputs(paper), *expand(REPORT, paper=paper)]
 
 
+def require_name(what, name, known):
+    if name not in known:
+        raise WorkflowError(f"there is no {what} {name!r}: {nearest(name, known)}")
+
+
+def asked_file(wildcards):
+    require_name("data set or weights", wildcards.dataset, CATALOG)
+    known = [file["name"] for file in CATALOG[wildcards.dataset].get("files", [])]
+    require_name(f"file of {wildcards.dataset}", wildcards.file, known)
+    return file_record(CATALOG, wildcards.dataset, wildcards.file)
+
+
+def asked_split(wildcards):
+    require_name("data set", wildcards.dataset, STUDY.catalog)
+    require_name(f"split of {wildcards.dataset}", wildcards.split, STUDY.catalog[wildcards.dataset]["splits"])
+    return wildcards.dataset, wildcards.split
+
+
 def archive_record(wildcards):
-    return canonical_json(file_record(CATALOG, wildcards.dataset, wildcards.file))
+    return canonical_json(asked_file(wildcards))
 
 
 def archive_title(wildcards):
-    return downloads.describe(file_record(CATALOG, wildcards.dataset, wildcards.file))
+    return downloads.describe(asked_file(wildcards))
 
 
 def files_of(wildcards):
     """Fetched files and, for a split found in a folder of the user's, its manifest."""
-    part = (STUDY.catalog, wildcards.dataset, wildcards.split, FOLDERS, DATA)
+    part = (STUDY.catalog, *asked_split(wildcards), FOLDERS, DATA)
+    if not availability.can_be_had(*part):
+        bring = " ".join(STUDY.catalog[owner_of(STUDY.catalog, wildcards.dataset)]["bring"].split())
+        raise WorkflowError(f"{wildcards.dataset} is not available here: {bring}")
     files = availability.files_to_have(*part)
     fetched = {"fetched": [ARCHIVE.format(dataset=owner, file=name) for name, owner in files.items()]}
     return {"source": SOURCE, **fetched} if availability.in_folder(*part) else fetched
 
 
 def source_settings(wildcards):
-    return canonical_json(asdict(wanted(STUDY.catalog, wildcards.dataset, wildcards.split)))
+    return canonical_json(asdict(wanted(STUDY.catalog, *asked_split(wildcards))))
 
 
 def prepare_settings(wildcards):
     render = parse_render(wildcards.render)
-    return canonical_json(steps.prepare_settings(STUDY, wildcards.dataset, wildcards.split, render))
+    return canonical_json(steps.prepare_settings(STUDY, *asked_split(wildcards), render))
 
 
 def train_inputs(wildcards):
@@ -216,9 +241,21 @@ def score_inputs(wildcards):
     return {"train": train_features(wildcards)} if needed else {}
 
 
+def network_score_inputs(wildcards):
+    return image_path(wildcards.dataset, wildcards.split, wildcards.benchmark)
+
+
+def network_score_paths(run, parts):
+    """Files of the scores that need the network; none for a run without such scores."""
+    wanted = steps.network_score_settings(STUDY, run)["instances"]
+    return [run_path(NETWORK_SCORES, run, dataset=part[0], split=part[1]) for part in parts if wanted]
+
+
 def evaluate_inputs(wildcards):
     run = run_of(wildcards)
     return {
+        "id_network": network_score_paths(run, [id_set(run.benchmark, "test")]),
+        "ood_network": network_score_paths(run, ood_sets(run.benchmark)),
         "id_scores": score_path(run, id_set(run.benchmark, "test")),
         "ood_scores": [score_path(run, part) for part in ood_sets(run.benchmark)],
         "train": feature_path(run, id_set(run.benchmark, "train")),

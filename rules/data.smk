@@ -17,7 +17,7 @@ rule fetch_archive:
         file=archive_record,
         title=archive_title,
     message:
-        "fetch {params.title} of {wildcards.dataset} and verify it"
+        "fetch {params.title} of {wildcards.dataset} and verify it, progress in {log}"
     script:
         "../workflow_scripts/fetch_archive.py"
 

@@ -40,12 +40,37 @@ rule score:
         mem_mb=4000,
         runtime=120,
     params:
-        settings=settings(steps.score_settings),
+        settings=settings(steps.array_score_settings),
         digest=run_digest(steps.score_digest),
     message:
         "score {wildcards.dataset}/{wildcards.split} by {wildcards.method} on {wildcards.benchmark}, seed {wildcards.seed}"
     script:
         "../workflow_scripts/score.py"
+
+
+rule score_network:
+    input:
+        images=network_score_inputs,
+        model=MODEL,
+        detectors=DETECTORS,
+    output:
+        scores=NETWORK_SCORES,
+    log:
+        "logs/score_network/{benchmark}/{method}/{protocol}/seed{seed}/{evaluation}/{dataset}/{split}.log",
+    conda:
+        "../envs/ood-repro.yaml"
+    threads: cpu_threads
+    resources:
+        mem_mb=8000,
+        runtime=240,
+        gpu=GPUS,
+    params:
+        settings=settings(steps.network_score_settings),
+        digest=run_digest(steps.network_score_digest),
+    message:
+        "score {wildcards.dataset}/{wildcards.split} through {wildcards.method} on {wildcards.benchmark}, seed {wildcards.seed}"
+    script:
+        "../workflow_scripts/score_network.py"
 
 
 rule evaluate:

@@ -322,11 +322,11 @@ def test_every_score_says_what_it_is_and_what_it_needs(name):
     assert (
         set()
         < set(record["needs"])
-        <= {"logits", "embedding", "projection", "train_embedding", "classifier", "prototypes"}
+        <= {"logits", "embedding", "projection", "train_embedding", "classifier", "prototypes", "network"}
     )
     assert set(record.get("required", [])) <= set(record["parameters"])
     assert all(parameter["description"] for parameter in record["parameters"].values())
-    assert "(N,)" in inspect.getdoc(module.score)
+    assert "(N,)" in inspect.getdoc(module.network_score if "network" in record["needs"] else module.score)
 
 
 @pytest.fixture

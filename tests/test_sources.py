@@ -16,7 +16,7 @@ from methods.data import downloads
 from methods.data.availability import archive_path, can_be_had, files_to_have, in_folder, manifest_path
 from methods.data.catalog import load_catalog, load_weights
 from methods.data.places import Wanted, locate, wanted
-from methods.data.sources import manifest_sha256, open_source, verify_place, write_manifest
+from methods.data.sources import manifest_sha256, open_source, record_source, verify_place, write_manifest
 from methods.errors import ReproError
 from methods.reporting.catalog_page import page
 from methods.settings.schema import ROOT
@@ -77,6 +77,15 @@ def recorded(split, folder, data):
     path = data / "sources" / f"{split.name}.json"
     write_manifest(path, split, place, verify_place(split, place, data / "lock.json"))
     return path
+
+
+def read_to_the_end(split, folder, lock):
+    """Verify the split and record it, as is done once its images could be read."""
+    place = locate(split, [folder])
+    found = verify_place(split, place, lock)
+    write_manifest(lock.with_name("manifest.json"), split, place, found)
+    record_source(lock.with_name("manifest.json"), lock)
+    return found
 
 
 def all_of(tree):
@@ -246,10 +255,10 @@ def test_a_member_with_a_wrong_md5_is_named(tmp_path):
 
 def test_what_published_hashes_vouch_for_is_not_recorded(tmp_path):
     split = replace(SPLIT, members={name: md5(content) for name, content in PETS.items()})
-    verify_place(split, locate(split, [fill(tmp_path / "a", PETS)]), tmp_path / "lock.json")
+    read_to_the_end(split, fill(tmp_path / "a", PETS), tmp_path / "lock.json")
     assert not (tmp_path / "lock.json").exists()
     some = replace(SPLIT, members={"pets/cat/1.png": md5(b"one")})
-    verify_place(some, locate(some, [tmp_path / "a"]), tmp_path / "lock.json")
+    read_to_the_end(some, tmp_path / "a", tmp_path / "lock.json")
     assert list(json.loads((tmp_path / "lock.json").read_text())["folders"]) == ["zoo/test"]
 
 
@@ -274,7 +283,7 @@ def test_a_folder_unlike_the_catalogs_manifest_is_refused(tmp_path, kind):
     folder, lock = fill(tmp_path / "a", PETS), tmp_path / "lock.json"
     known = manifest_sha256(verify_place(SPLIT, locate(SPLIT, [folder]), tmp_path / "other.json"))
     split = replace(SPLIT, files_sha256=known)
-    verify_place(split, locate(split, [folder]), lock)
+    read_to_the_end(split, folder, lock)
     assert not lock.exists()
     change(folder, kind)
     with pytest.raises(ReproError, match=rf"holds zoo/test as \d files with manifest .* expects {known[:12]}"):
@@ -284,14 +293,16 @@ def test_a_folder_unlike_the_catalogs_manifest_is_refused(tmp_path, kind):
 @pytest.mark.parametrize("kind", CHANGES)
 def test_a_folder_is_recorded_once_and_then_held_to_it(tmp_path, kind):
     folder, lock = fill(tmp_path / "a", PETS), tmp_path / "lock.json"
-    found = verify_place(SPLIT, locate(SPLIT, [folder]), lock)
+    verify_place(SPLIT, locate(SPLIT, [folder]), lock)
+    assert not lock.exists(), "a folder that was not read to its end is no truth yet"
+    found = read_to_the_end(SPLIT, folder, lock)
     assert json.loads(lock.read_text()) == {
         "folders": {"zoo/test": {"files": 3, "files_sha256": manifest_sha256(found)}}
     }
     before = lock.read_bytes()
     assert verify_place(SPLIT, locate(SPLIT, [folder]), lock) == found
     change(folder, kind)
-    with pytest.raises(ReproError, match=rf"{lock} has .* for zoo/test, recorded at its first use; now it is"):
+    with pytest.raises(ReproError, match=rf"holds zoo/test as \d files, the first use had 3 and .* from {lock}"):
         verify_place(SPLIT, locate(SPLIT, [folder]), lock)
     assert lock.read_bytes() == before
 
@@ -356,11 +367,12 @@ def test_a_verified_split_is_read_in_place_wherever_it_lies_now(tmp_path, files)
     assert all_of(open_source(manifest, [tmp_path / "a", tmp_path / "b"])) == PETS
 
 
-def test_a_file_added_to_a_verified_folder_is_not_read(tmp_path):
+def test_a_file_added_to_a_verified_folder_is_refused_before_it_is_read(tmp_path):
     folder = fill(tmp_path / "a", PETS)
     manifest = recorded(SPLIT, folder, tmp_path / "data")
     change(folder, "added")
-    assert all_of(open_source(manifest, [folder])) == PETS
+    with pytest.raises(ReproError, match=rf"1 files more and 0 fewer .* as pets/cat/3\.png: .* delete {manifest}"):
+        open_source(manifest, [folder])
 
 
 def test_a_file_changed_or_removed_since_is_found_when_it_is_read(tmp_path):
@@ -372,8 +384,8 @@ def test_a_file_changed_or_removed_since_is_found_when_it_is_read(tmp_path):
     with pytest.raises(ReproError, match=r"pets/cat/2\.png .* was changed since it was verified \(it has sha256"):
         all_of(tree)
     change(folder, "removed")
-    with pytest.raises(ReproError, match=r"pets/cat/2\.png .* was changed since it was verified \(1 files are gone\)"):
-        all_of(open_source(manifest, [folder]))
+    with pytest.raises(ReproError, match=rf"0 files more and 1 fewer .* as pets/cat/2\.png: .* delete {manifest}"):
+        open_source(manifest, [folder])
 
 
 def test_an_archive_changed_since_is_refused_before_it_is_read(tmp_path):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from methods import provenance
 from methods.data.images import KIND
 from methods.data.prepare import prepare
-from methods.data.sources import open_files, open_source
+from methods.data.sources import open_files, open_source, record_source
 from methods.data.subsets import read_lists
-from workflow_scripts.job import LOG, run_job
+from workflow_scripts.job import LOG, lock_file, run_job
 
 if TYPE_CHECKING:
     from snakemake.script import snakemake
@@ -26,6 +26,8 @@ def main(snakemake: Any) -> None:
         tree = open_files(fetched)
     record = provenance.record(KIND, settings, digest, parents)
     count = prepare(snakemake.output.images, settings, tree, read_lists(settings), record, snakemake.threads)
+    if manifest:
+        record_source(Path(manifest), lock_file(snakemake))
     LOG.info("%d images", count)
 
 

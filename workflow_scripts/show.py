@@ -7,6 +7,8 @@ from pathlib import Path
 from methods.csv_file import read_csv
 from methods.settings.schema import ROOT, load_yaml
 
+_MOST_ROWS = 16
+
 
 def main(paper: str) -> None:
     results = Path(load_yaml(ROOT / "config.yaml")["results"]["folder"])
@@ -14,10 +16,18 @@ def main(paper: str) -> None:
     for record in sorted((folder / "tables").glob("*.csv.provenance.json"), reverse=True):
         entry = json.loads(record.read_text(encoding="utf-8"))["settings"]
         if entry["kind"] == "main":
-            print(f"\n{entry['caption']}: {'/'.join(entry['metrics'])} in percent, mean over seeds {entry['seeds']}")
-            print(_text(_rows(entry, Path(str(record).removesuffix(".provenance.json")))))
+            table = Path(str(record).removesuffix(".provenance.json"))
+            _show(entry, table, _rows(entry, table))
     print(f"\nTables with standard deviations: {folder}/tables (csv, md, tex, html)")
     print(f"Figures: {folder}/figures (svg, pdf)\nReport: {folder}/report.html")
+
+
+def _show(entry: dict, table: Path, rows: list[list[str]]) -> None:
+    if len(rows) > _MOST_ROWS:
+        print(f"\n{entry['caption']}: {len(rows) - 1} rows, see {table.with_suffix('.md')}")
+        return
+    print(f"\n{entry['caption']}: {'/'.join(entry['metrics'])} in percent, mean over seeds {entry['seeds']}")
+    print(_text(rows))
 
 
 def _rows(entry: dict, path: Path) -> list[list[str]]:

@@ -62,19 +62,22 @@ def fetch(
         part = Part(target, file, wanted.verifiable)
         if wanted.lies_at(target):
             return part.drop()
-        if _copied(wanted, archive_places(folders, dataset, target.name), target):
+        refused: list[str] = []
+        if _copied(wanted, archive_places(folders, dataset, target.name), target, refused):
             return part.drop()
         urls = [direct_url(url) for url in file["urls"]]
-        refuse(offline, _offline_message(dataset, file, urls))
+        refuse(offline, "\n".join([_offline_message(dataset, file, urls), *refused]))
         return _from_urls(wanted, urls, part, patience)
 
 
-def _copied(wanted: Expected, places: Iterable[Path], target: Path) -> bool:
+def _copied(wanted: Expected, places: Iterable[Path], target: Path, refused: list[str]) -> bool:
+    """Take the first right file; what is wrong with others is added to ``refused``."""
     for place in places:
         try:
             sha256 = wanted.verify(place)
         except SourceFailure as failure:
-            LOG.warning("%s %s: not used", place, failure)
+            refused.append(f"  {place} {failure}: it is not used.")
+            LOG.warning("%s", refused[-1].strip())
             continue
         wanted.record("data.sources", place.stat().st_size, sha256)
         with atomic(target) as temporary:
@@ -130,6 +133,7 @@ def _from_urls(wanted: Expected, urls: Sequence[str], part: Part, patience: Pati
                 sha256 = _from_url(url, wanted, part, patience, session)
             except SourceFailure as failure:
                 failures.append(f"  {url}: {failure}")
+                LOG.warning("%s: %s %s", part.name, url, failure)
                 continue
             wanted.record(url, part.size, sha256)
             report_transfer(part.name, part.size, time.monotonic() - start, url, wanted.hash_kind())

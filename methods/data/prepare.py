@@ -74,8 +74,8 @@ def read_source(settings: Mapping[str, Any], tree: Tree, lists: Lists, name: str
     for key, value in {"count": len(source), "classes": list(source.classes)}.items():
         if key in settings and settings[key] != value:
             raise ReproError(
-                f"{name} was read with {key} {_brief(value)}, the catalog has {_brief(settings[key])}: "
-                "correct one of them."
+                f"{name} was read from {tree} with {key} {_brief(value)}, the catalog has {_brief(settings[key])}: the "
+                "files are incomplete or another version, or the catalog is wrong."
             )
     return source
 

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from methods.data.lock import record_once
+from methods.data.lock import record_once, recorded
 from methods.data.places import Place, Wanted, locate
 from methods.data.trees import Tree, checked, narrow, open_archive, open_file, open_folder, union
 from methods.data.verify import verify_file
@@ -65,7 +65,21 @@ def _verify_manifest(want: Wanted, place: Place, manifest: Manifest, lock: Path)
             f"{place.folder} holds {want.name} as {len(manifest)} files with manifest {found[:12]}, the catalog "
             f"expects {want.files_sha256[:12]}: files are missing, added or changed. Restore the folder."
         )
-    if want.files_sha256 is None and not set(manifest) <= set(want.members):
+    known = recorded(lock, "folders", want.name)
+    if known is not None and known["files_sha256"] != found:
+        raise ReproError(
+            f"{place.folder} holds {want.name} as {len(manifest)} files, the first use had {known['files']} and other "
+            f"content: restore the folder. If the change is meant, remove the entry {want.name!r} from {lock} and "
+            "delete the set's stores under images/, so that they are made anew."
+        )
+
+
+def record_source(manifest_file: Path, lock: Path) -> None:
+    """Keep the hash of an unpacked copy that was read to the end, where nobody published one."""
+    content = json.loads(manifest_file.read_text(encoding="utf-8"))
+    want, manifest = Wanted(**content["wanted"]), content["files"]
+    if content["unpacked"] and want.files_sha256 is None and not set(manifest) <= set(want.members):
+        found = manifest_sha256({name: (size, digest) for name, (size, digest) in manifest.items()})
         record_once(lock, "folders", want.name, {"files": len(manifest), "files_sha256": found})
 
 
@@ -93,16 +107,28 @@ def open_source(manifest_file: Path, folders: Sequence[str | Path], fetched: Seq
     manifest = {name: (size, digest) for name, (size, digest) in content["files"].items()}
     place = locate(want, folders)
     if place is None or bool(place.pieces) != content["unpacked"]:
+        fetch = f", or delete {manifest_file} to have the set fetched" if want.files else ""
         raise ReproError(
-            f"{want.name} was verified in a folder of data.sources that no longer holds it: bring the folder back, or "
-            f"delete {manifest_file} to have the set fetched."
+            f"{want.name} was verified in a folder of data.sources that no longer holds it: bring it back{fetch}."
         )
     if place.pieces:
-        return union([checked(open_unpacked(want, place), manifest), open_files(fetched)])
+        tree = open_unpacked(want, place)
+        present = set(tree.names()) - {path.name for path in fetched}
+        _require_same_files(present, set(manifest), place, manifest_file)
+        return union([checked(tree, manifest), open_files(fetched)])
     for path in place.archives:
         if manifest.get(path.name) != (path.stat().st_size, sha256_file(path)):
             raise ReproError(f"{path} was changed since it was verified: delete {manifest_file} and run again.")
     return open_files(place.archives)
+
+
+def _require_same_files(present: set[str], verified: set[str], place: Place, manifest_file: Path) -> None:
+    more, fewer = present - verified, verified - present
+    if more or fewer:
+        raise ReproError(
+            f"{place.folder} has {len(more)} files more and {len(fewer)} fewer than when it was verified, such as "
+            f"{min(more or fewer)}: restore the folder, or delete {manifest_file} to have it verified anew."
+        )
 
 
 def open_files(paths: Sequence[Path]) -> Tree:

@@ -1,6 +1,7 @@
 """One URL into a part file: resumed where it stopped, tried again with patience, given up with a reason."""
 
 import re
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ def download(url: str, part: Part, patience: Patience, session: requests.Session
         wait = max(patience.pause(idle), interruption.wait)
         LOG.info("%s: %s %s; next try in %.0f s", part.name, url, interruption, wait)
         time.sleep(wait)
-    raise GaveUp(f"{interruption}, and {idle or _MOST_CONNECTIONS} connections brought no end of it")
+    raise GaveUp(f"{interruption}, {idle or _MOST_CONNECTIONS} times")
 
 
 def _connection(url: str, part: Part, patience: Patience, session: requests.Session) -> Interrupted | None:
@@ -246,4 +247,5 @@ def _reason(error: BaseException, patience: Patience) -> str:
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
     text = (str(getattr(error, "strerror", None) or error) or type(error).__name__).splitlines()[0]
-    return f"broke the connection ({text})"
+    unreachable = isinstance(error, socket.gaierror | ConnectionRefusedError)
+    return f"cannot be reached ({text})" if unreachable else f"broke the connection ({text})"

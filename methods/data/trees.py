@@ -191,8 +191,8 @@ class _Checked:
 
     def _changed(self, name: str, found: str) -> ReproError:
         return ReproError(
-            f"{name} of {self._tree} was changed since it was verified ({found}): restore it, or delete what was "
-            "verified and run the same command again to verify it anew."
+            f"{name} of {self._tree} was changed since it was verified ({found}): restore it, or delete the set's "
+            "manifest under data/sources to have the folder verified anew."
         )
 
 

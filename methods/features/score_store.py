@@ -7,6 +7,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from methods.data.images import ImageSet
 from methods.errors import refuse
 from methods.features.arrays import Features, Fitted
 from methods.files import atomic
@@ -35,7 +36,7 @@ def read_detectors(path: str | Path, instances: Iterable[str]) -> tuple[Fitted, 
 
 
 def write_scores(
-    path: str | Path, scores: Mapping[str, np.ndarray], features: Features, provenance: Mapping[str, Any]
+    path: str | Path, scores: Mapping[str, np.ndarray], features: Features | ImageSet, provenance: Mapping[str, Any]
 ) -> None:
     """One data set an instance under ``scores``, with labels and sample ids."""
     with atomic(path) as temporary, h5py.File(temporary, "w", track_order=True) as file:

@@ -13,9 +13,9 @@ _HEAD = """# Scores
 Made from the modules in `methods/scores/` by `make docs`; do not edit. Higher = more in-distribution, for every score.
 
 *Needs*: the arrays a score reads; `train_embedding` are the embeddings of all ID training images, `classifier` and
-`prototypes` what sits on top of the network. *Parameters* stand with their defaults; those without one must be given
-if they are marked as required, and can be left out otherwise. How to use and to add a score stands in
-[guide.md](guide.md).
+`prototypes` what sits on top of the network, `network` the network and the images themselves. *Parameters* stand with
+their defaults; those without one must be given if they are marked as required, and can be left out otherwise. How to
+use and to add a score stands in [guide.md](guide.md).
 """
 
 _COLUMNS = ("name", "title", "tasks", "needs", "parameters", "paper")
@@ -32,7 +32,8 @@ def page() -> str:
 def formula(name: str) -> str:
     """What the docstring of a score's ``score`` says before its sections, read without importing the module."""
     tree = ast.parse(registry.ROOT.joinpath("scores", f"{name}.py").read_text(encoding="utf-8"))
-    functions = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "score")
+    names = ("score", "network_score")
+    functions = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in names)
     lines = inspect.cleandoc(ast.get_docstring(next(functions)) or "").splitlines()
     ends = (i for i, line in enumerate(lines) if line in ("Args:", "Returns:", "Raises:"))
     return "\n".join(lines[: next(ends, len(lines))]).strip()

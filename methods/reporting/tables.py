@@ -186,7 +186,9 @@ def _notes(settings: Mapping[str, Any]) -> list[str]:
     notes = [f"* {p['title']}: {p['relation']['kind']} in the place of {p['relation']['of']}." for p in stand_ins]
     for part in settings["sets"]:
         if part["shared_classes"]:
-            notes.append(f"{part['title']} has classes of the ID set: {', '.join(part['shared_classes'])}.")
+            notes.append(
+                f"{part['title']} is labelled with classes of the ID set: {', '.join(part['shared_classes'])}."
+            )
     if gone := [part["title"] for part in settings["sets"] if not part["available"]]:
         notes.append(f"n/a: {', '.join(gone)} not available here; averages that lack a set stay blank (n of m).")
     for label, title in settings["left_out"]:

@@ -30,6 +30,7 @@ TARGETS = frozenset(
         "extract_readout",
         "fit_scores",
         "score",
+        "score_network",
         "evaluate",
         "make_table",
         "make_figure",
@@ -76,6 +77,9 @@ def _benchmarks(study: Study) -> Iterator[str]:
         yield from _sizes(study, place, benchmark)
         if source["dataset"] in benchmark["ood"]:
             yield f"{place}.ood holds the ID set {source['dataset']!r} itself"
+        train, test = ((source["dataset"], source[role]) for role in ("train", "test"))
+        if train == test or _share(study, train, test):
+            yield f"{place}.in_distribution: the splits {source['train']} and {source['test']} share images"
         if "outlier_exposure" in benchmark:
             yield from _outliers(study, place, benchmark)
 
@@ -102,6 +106,11 @@ def _outliers(study: Study, place: str, benchmark: Mapping[str, Any]) -> Iterato
     exposure = benchmark["outlier_exposure"]
     yield from _split(study, f"{place}.outlier_exposure", exposure["dataset"], exposure["split"])
     trained = (exposure["dataset"], exposure["split"])
+    source = benchmark["in_distribution"]
+    for role in ("train", "test"):
+        inside = (source["dataset"], source[role])
+        if trained == inside or _share(study, trained, inside):
+            yield f"{place}: outlier exposure {'/'.join(trained)} shares images with the ID {role} split"
     for name, part in benchmark["ood"].items():
         if trained == (name, part["split"]):
             yield f"{place}: {name}/{part['split']} is outlier exposure and OOD test set at once"
@@ -214,6 +223,7 @@ def _outputs(study: Study) -> Iterator[str]:
         for key, figure in paper["figures"].items():
             yield from _figure(study, f"papers/{name}.yaml.figures.{key}", figure)
             yield from _figure_scores(study, paper, f"papers/{name}.yaml.figures.{key}", figure)
+            yield from _network_scores(study, f"papers/{name}.yaml.figures.{key}", figure)
 
 
 def _figure(study: Study, place: str, figure: Mapping[str, Any]) -> Iterator[str]:
@@ -229,6 +239,14 @@ def _figure(study: Study, place: str, figure: Mapping[str, Any]) -> Iterator[str
         count = len(study.catalog.get(dataset, {}).get("classes", []))
         if head >= count:
             yield f"{place}.head_classes is {head}, the ID set has {count} classes"
+
+
+def _network_scores(study: Study, place: str, figure: Mapping[str, Any]) -> Iterator[str]:
+    known = registry.records("scores")
+    for name in [*figure.get("scores", []), *filter(None, [figure.get("score")])]:
+        record = known.get(study.scores.get(name, {}).get("score", ""), {})
+        if "network" in record.get("needs", ()):
+            yield f"{place} shows {name}, which needs the network: figures are drawn from scores on features"
 
 
 def _figure_scores(study: Study, paper: Mapping[str, Any], place: str, figure: Mapping[str, Any]) -> Iterator[str]:

@@ -1,10 +1,12 @@
 """From config and papers to a checked study."""
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from methods.data.catalog import load_catalog
-from methods.errors import ReproError
+from methods.errors import ReproError, refuse
 from methods.settings.absence import leave_out_what_is_absent
 from methods.settings.checks import study_problems
 from methods.settings.papers import complete_recipe, load_paper, recipe_on, resolve_recipe, used_benchmark
@@ -23,7 +25,25 @@ def load_config(document: Mapping[str, Any]) -> dict[str, Any]:
     config = typed(document, schema)
     if found := problems(config, schema, "config"):
         raise ReproError("\n".join(found))
-    return with_defaults(config, schema)
+    return _with_home(with_defaults(config, schema))
+
+
+def _with_home(config: dict[str, Any]) -> dict[str, Any]:
+    """``~`` and ``$NAME`` in folders mean what they mean in a shell."""
+    data, results = config["data"], config["results"]
+    data["folder"], results["folder"] = _full(data["folder"]), _full(results["folder"])
+    data["sources"] = [_full(folder) for folder in data["sources"]]
+    missing = [folder for folder in data["sources"] if not Path(folder).is_dir()]
+    refuse(
+        bool(missing),
+        f"config.data.sources names {', '.join(missing)}, where there is no folder: mount or correct it, or take it "
+        "out of the list (what was verified there stays prepared).",
+    )
+    return config
+
+
+def _full(folder: str) -> str:
+    return os.path.expanduser(os.path.expandvars(folder))
 
 
 def load_study(document: Mapping[str, Any]) -> Study:

@@ -61,7 +61,7 @@ def figure_settings(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[
     needs = records("reporting.figures")[entry["kind"]]["needs"]
     return {
         **complete_part("reporting.figures", "kind", entry, *FIGURE_KEYS),
-        **(_scores(study, paper, entry) if needs == "scores" else {}),
+        **(_scores(study, paper, entry, network=False) if needs == "scores" else {}),
         "seed": figure_seed(study, entry),
         "method_order": list(_own(study, paper, entry["benchmark"])),
         "set_order": list(study.benchmarks[entry["benchmark"]]["ood"]),
@@ -126,11 +126,16 @@ def _left_out_scores(study: Study, paper: str, entry: Mapping[str, Any]) -> list
     ]
 
 
-def _scores(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[str, Any]:
-    """``scores``: (instance, label) pairs in order (canonical JSON would sort a mapping); ``run_scores`` by method."""
+def _scores(study: Study, paper: str, entry: Mapping[str, Any], network: bool = True) -> dict[str, Any]:
+    """``scores``: (instance, label) pairs in order (canonical JSON would sort a mapping); ``run_scores`` by method.
+
+    Without ``network``, only those that are computed from features.
+    """
     benchmark, own = entry["benchmark"], _own(study, paper, entry["benchmark"])
     by_method = {m: own.get(m, study.evaluate[benchmark][m]) for m in _methods(study, paper, entry)}
     used = {score for scores in by_method.values() for score in scores}
+    needs = {name: records("scores")[study.scores[name]["score"]]["needs"] for name in used}
+    used = {name for name in used if network or "network" not in needs[name]}
     chosen = [name for name in entry.get("scores", study.scores) if name in used]
     return {
         "scores": [[name, study.scores[name].get("label", name)] for name in chosen],

@@ -102,6 +102,28 @@ def score_settings(study: Study, run: Run) -> dict[str, dict[str, Any]]:
     return {name: _unlabelled(study.scores[name]) for name in study.evaluate[run.benchmark][run.method]}
 
 
+def network_score_settings(study: Study, run: Run) -> dict[str, Any]:
+    """Score instances of a run that need network and images, and the training whose model it must be."""
+    return {
+        "instances": _with_network(study, run, True),
+        "architecture": architecture(study, run),
+        "training": fingerprint(train_settings(study, run)),
+        "normalisation": normalisation(study, run),
+        "cpu_threads": study.recipe(run)["cpu_threads"],
+    }
+
+
+def array_score_settings(study: Study, run: Run) -> dict[str, dict[str, Any]]:
+    """Score instances of a run that need features alone."""
+    return _with_network(study, run, False)
+
+
+def _with_network(study: Study, run: Run, wanted: bool) -> dict[str, dict[str, Any]]:
+    known = records("scores")
+    instances = score_settings(study, run)
+    return {name: part for name, part in instances.items() if ("network" in known[part["score"]]["needs"]) == wanted}
+
+
 def evaluate_settings(study: Study, run: Run) -> dict[str, Any]:
     """Which sets and groups are evaluated; the groups keep sets that cannot be had here."""
     benchmark = study.benchmarks[run.benchmark]
@@ -139,6 +161,14 @@ def score_digest(study: Study, run: Run) -> str:
     names = {part["score"] for part in score_settings(study, run).values()}
     engine = ["methods.scores.base", "methods.features.score_store"]
     return source_digest([*engine, *(module_name("scores", name) for name in names)])
+
+
+def network_score_digest(study: Study, run: Run) -> str:
+    """Digest of the network scores that the run names, with its network."""
+    names = {part["score"] for part in _with_network(study, run, True).values()}
+    network = study.benchmarks[run.benchmark]["network"]["name"]
+    engine = ["methods.features.network_scores", "methods.features.score_store", "methods.training.device"]
+    return source_digest([*engine, module_name("networks", network), *(module_name("scores", name) for name in names)])
 
 
 def scores_need_training_set(study: Study, run: Run) -> bool:

@@ -1,0 +1,52 @@
+"""Scores that need the network and the images themselves: gradients with respect to the input."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from methods import registry
+from methods.data.images import ImageSet
+from methods.features.arrays import check_finite
+from methods.networks.model import OODModel
+from methods.training.augmentation import normalise, plain
+
+
+def network_scores(
+    instances: Mapping[str, Mapping[str, Any]],
+    model: OODModel,
+    images: ImageSet,
+    fitted: Mapping[str, Mapping[str, np.ndarray]],
+    normalisation: Mapping[str, Any],
+    device: torch.device,
+    batch: int,
+) -> dict[str, np.ndarray]:
+    """(N,) float64 scores of every instance, higher = more in-distribution.
+
+    Args:
+        instances: name -> parameters of scores that need the network.
+        model: in evaluation mode.
+        images: N images, un-augmented.
+        fitted: what each instance learnt from ID training features.
+        normalisation: channel means and standard deviations of the training.
+        device: where to compute.
+        batch: images a forward pass.
+
+    Raises:
+        ReproError: a score is NaN or infinite.
+    """
+    model.to(device).requires_grad_(False)
+    std = torch.tensor(normalisation["std"], device=device)[:, None, None]
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in instances}
+    for start in range(0, len(images), batch):
+        pixels = torch.from_numpy(np.array(images.pixels[start : start + batch])).to(device)
+        inputs = normalise(plain(pixels), normalisation)
+        for name, parameters in instances.items():
+            module = registry.load("scores", parameters["score"])
+            values = module.network_score(model, inputs, fitted[name], parameters, std)
+            parts[name].append(values.double().cpu().numpy())
+    scores = {name: np.concatenate(values) for name, values in parts.items()}
+    for name, values in scores.items():
+        check_finite(values, f"The scores {name!r}", images.sample_ids)
+    return scores
