@@ -18,6 +18,7 @@ from methods.metrics.identification import accuracy, mean_average_precision, nea
 from methods.metrics.openset import oscr
 from methods.metrics.ranking import FPR_RULES, auroc, detection_metrics, fpr_at_least, fpr_closest
 from methods.metrics.seeds import spread
+from methods.metrics.uncertainty import bootstrap_intervals
 from methods.metrics.vectors import unit_rows
 from tests import golden
 
@@ -274,6 +275,7 @@ def test_spread_is_that_of_the_statistics_module_in_any_order(values, random):
 SETTINGS = {
     "task": "single_label",
     "groups": {"near": ["a"], "far": ["b", "c"], "lost": ["b", "gone"], "off": ["gone"]},
+    "bootstrap": 0,
 }
 TRAIN = Features(np.array([[2.0, 0], [3, 0], [0, 1]]), np.array([0, 0, 1]), ("r", "s", "t"))
 LABELS = np.array([0, 1, 1, 1])
@@ -360,3 +362,17 @@ def test_id_rows_of_several_labels_are_map_by_both_rules():
 def test_a_broken_score_does_not_become_a_row():
     with pytest.raises(ReproError, match="NaN or infinite"):
         evaluation_rows(SETTINGS, {"msp": np.array([1, np.nan])}, {"a": {"msp": OOD}}, TRAIN, TEST, READOUT)
+
+
+def test_bootstrap_intervals_are_rows_of_their_own_and_no_part_of_averages():
+    draw = np.random.default_rng(4)
+    inside, outside = {"msp": draw.normal(1, 1, 40)}, {"a": {"msp": draw.normal(0, 1, 50)}}
+    test = Features(np.eye(2)[[0, 1] * 20], np.array([0, 1] * 20), tuple(map(str, range(40))))
+    rows = evaluation_rows({**SETTINGS, "bootstrap": 200}, inside, outside, TRAIN, test, Readout())
+    plain = evaluation_rows(SETTINGS, inside, outside, TRAIN, test, Readout())
+    assert [row for row in rows if row["level"] != "interval"] == plain
+    found = {(r["metric"], r["rule"]): r["value"] for r in pick(rows, level="interval", target="a")}
+    expected = bootstrap_intervals((inside["msp"], outside["a"]["msp"]), replicates=200)
+    assert found["auroc", "low95"] == expected["auroc", ""].low
+    assert found["fpr95", "at_least:high95"] == expected["fpr95", "at_least"].high
+    assert found["auroc", "low95"] < metrics(inside["msp"], outside["a"]["msp"])["auroc", ""] < found["auroc", "high95"]

@@ -1,5 +1,7 @@
 """Tables from hand-made metrics, in three forms, and figures from small files: right, readable, the same every time."""
 
+import csv
+import io
 import math
 import re
 import shutil
@@ -20,11 +22,12 @@ from methods.features.score_store import SCORES, write_scores
 from methods.features.store import KIND, write_features
 from methods.files import write_text
 from methods.metrics.seeds import Spread
+from methods.metrics.uncertainty import interval_of
 from methods.reporting import style
 from methods.reporting.figures import energy_histograms
 from methods.reporting.figures.sources import Source, clipped, common_bins
 from methods.reporting.layout import escape, to_csv, to_html, to_latex, to_markdown
-from methods.reporting.tables import cost_table, main_table, percent
+from methods.reporting.tables import cost_table, main_table, percent, ranks_table
 from methods.settings.checks import FIGURE_KEYS
 from methods.settings.parts import complete_part
 
@@ -564,3 +567,55 @@ def test_neighbouring_methods_differ_in_colour_and_dashes():
     order = [str(i) for i in range(12)]
     looks = {(style.colour_of(name, order), style.line_of(name, order)) for name in order}
     assert len(looks) == 12
+
+
+def read_csv_text(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def ranked(seeds, sets=("a", "b", "c")):
+    """A rank table of two methods, one score, where PALM is better on all sets but the last."""
+    values = {"palm": [0.9, 0.8, 0.3], "adapt": [0.5, 0.7, 0.6]}
+    parts = [{**SETTINGS["sets"][0], "name": name, "title": name} for name in sets]
+
+    def row(name, value, seed):
+        return {
+            "score": "msp",
+            "level": "set",
+            "target": name,
+            "metric": "auroc",
+            "rule": "",
+            "value": str(value + seed / 99),
+        }
+
+    runs = [
+        ((method, "corrected", seed), [row(n, v, seed) for n, v in zip(sets, values[method], strict=False)])
+        for method in METHODS
+        for seed in range(seeds)
+    ]
+    changes = {"metrics": ["auroc"], "seeds": list(range(seeds)), "sets": parts, "scores": [["msp", "MSP"]]}
+    return ranks_table({**SETTINGS, **changes, "run_scores": {m: ["msp"] for m in METHODS}}, runs)
+
+
+def test_a_rank_table_has_average_ranks_and_the_critical_difference():
+    found = ranked(3)
+    assert found.rows == [("PALM_100%", "MSP"), ("ADAPT & co", "MSP")]
+    assert [cell.mean for (cell,) in found.cells] == [pytest.approx(4 / 3), pytest.approx(5 / 3)]
+    assert "Average rank of AUROC over 3 OOD sets" in found.caption
+    assert found.notes[-1] == "Average ranks that differ by less than 1.13 (Nemenyi, 5 %) are not told apart."
+    assert "1.33" in to_markdown(found)
+
+
+def test_a_rank_table_is_refused_below_three_seeds_or_sets():
+    with pytest.raises(ReproError, match="compares by ranks, needs 3 seeds and has 2"):
+        ranked(2)
+    with pytest.raises(ReproError, match="There are 2 OOD sets or seeds: a comparison by ranks needs at least 3"):
+        ranked(3, sets=("a", "b"))
+
+
+def test_the_table_file_holds_the_interval_over_seeds():
+    (first, *_) = read_csv_text(to_csv(table()))
+    found = interval_of(Spread(0.55, statistics.stdev([0.5, 0.6]), 2))
+    assert float(first["set:tin:fpr95:low95"]) == pytest.approx(found.low)
+    assert float(first["set:tin:fpr95:high95"]) == pytest.approx(found.high)
+    assert first["set:isun:fpr95:low95"] == ""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def main(snakemake: Any) -> None:
     settings = json.loads(snakemake.params.settings)
     names = [tuple(run) for run in settings["runs"]]
-    if settings["kind"] == "main":
+    if settings["kind"] != "cost":
         for path in snakemake.input.runs:
             provenance.require_sidecar(path)
     runs = [(name, read_csv(path)) for name, path in zip(names, snakemake.input.runs, strict=True)]

@@ -18,6 +18,7 @@ from methods.metrics.identification import (
 )
 from methods.metrics.openset import oscr
 from methods.metrics.ranking import detection_metrics
+from methods.metrics.uncertainty import bootstrap_intervals
 
 Scores = Mapping[str, np.ndarray]
 Row = dict[str, Any]
@@ -31,10 +32,13 @@ def evaluation_rows(
     test: Features,
     readout: Readout,
 ) -> list[Row]:
-    """Rows with ``score``, ``level`` (set, group or id), ``target``, ``metric``, ``rule``, ``value``, ``complete``.
+    """Rows with ``score``, ``level``, ``target``, ``metric``, ``rule``, ``value``, ``complete``.
+
+    Levels are ``set``, ``group``, ``interval`` (of a set, over images) and ``id``.
 
     Args:
-        settings: ``task``, ``sets`` and ``groups`` (group -> all its sets, also those that cannot be had here).
+        settings: ``task``, ``sets``, ``groups`` (group -> all its sets, also those that cannot be had here) and
+            ``bootstrap``, the number of resamples behind intervals; 0 for none.
         id_scores: instance -> (N,) scores of ID test images.
         ood_scores: OOD set -> instance -> scores.
         train: ID training features.
@@ -53,6 +57,8 @@ def evaluation_rows(
             ]
         ]
         rows += sets + _group_rows(score, sets, settings["groups"])
+        for name, outside in ood_scores.items() if settings["bootstrap"] else ():
+            rows += _interval_rows(score, name, (inside, outside[score]), settings["bootstrap"])
     return rows + identification_rows(settings["task"], train, test, readout)
 
 
@@ -79,6 +85,18 @@ def _predictions(train: Features, test: Features, readout: Readout) -> list[tupl
     if readout.prototypes is not None and readout.prototype_classes is not None and test.projection is not None:
         found.append(("prototype", nearest_prototype(test.projection, readout.prototypes, readout.prototype_classes)))
     return found
+
+
+def _interval_rows(score: str, name: str, pair: tuple[np.ndarray, np.ndarray], replicates: int) -> list[Row]:
+    """Bounds of 95 % bootstrap intervals over images, stratified; the same resamples for every score and method."""
+    found = bootstrap_intervals(pair, replicates=replicates)
+    bounds = {"low95": {key: part.low for key, part in found.items()}}
+    bounds["high95"] = {key: part.high for key, part in found.items()}
+    return [
+        _row(score, "interval", name, metric, f"{rule}:{bound}".lstrip(":"), value)
+        for bound, values in bounds.items()
+        for (metric, rule), value in values.items()
+    ]
 
 
 def _group_rows(score: str, sets: list[Row], groups: Mapping[str, list[str]]) -> list[Row]:

@@ -10,7 +10,7 @@ from scipy.special import stdtrit
 from methods.errors import refuse
 from methods.metrics.counts import Counts, count, rank
 from methods.metrics.ranking import FPR_RULES, auroc
-from methods.metrics.seeds import spread
+from methods.metrics.seeds import Spread, spread
 
 Metric = tuple[str, str]  # metric and rule, as in metrics.csv
 Pair = tuple[np.ndarray, np.ndarray]  # ID scores (n,) and OOD scores (m,)
@@ -40,7 +40,11 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     _require_level(level)
     refuse(len(values) < 2, f"There are {len(values)} seeds: an interval over seeds needs at least two.")
     refuse(not np.isfinite(values).all(), "A value is NaN or infinite: an interval over seeds needs finite values.")
-    found = spread(values)
+    return interval_of(spread(values), level)
+
+
+def interval_of(found: Spread, level: float = 0.95) -> Interval:
+    """Student's interval of a mean over at least two seeds."""
     half = float(stdtrit(found.count - 1, (1 + level) / 2)) * found.std / math.sqrt(found.count)
     return Interval(found.mean, found.mean - half, found.mean + half, level)
 

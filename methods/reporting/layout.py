@@ -5,6 +5,7 @@ from itertools import groupby
 
 from methods.csv_file import csv_text
 from methods.metrics.seeds import Spread
+from methods.metrics.uncertainty import interval_of
 from methods.reporting.tables import Column, Table, percent
 
 ARROWS = {1: " ↑", -1: " ↓", 0: ""}
@@ -39,21 +40,26 @@ thead tr:last-child th {{ border-bottom: 1px solid; }}
 
 
 def to_csv(table: Table) -> str:
-    """One row a method and score, three columns a value: mean, std and number of seeds, in full precision."""
+    """One row a method and score, five columns a value, in full precision.
+
+    They are mean, standard deviation, number of seeds, and the bounds of Student's 95 % interval over seeds.
+    """
     rows = []
     for (method, score), cells in zip(table.rows, table.cells, strict=True):
         row: dict[str, object] = {"method": method, "score": score}
         for column, cell in zip(table.columns, cells, strict=True):
-            mean, std, seeds = _csv_values(cell)
-            row |= {f"{column.key}:mean": mean, f"{column.key}:std": std, f"{column.key}:seeds": seeds}
+            row |= {f"{column.key}:{name}": value for name, value in _csv_values(cell).items()}
         rows.append(row)
     return csv_text(rows)
 
 
-def _csv_values(cell: Spread | str) -> tuple[object, object, int]:
+def _csv_values(cell: Spread | str) -> dict[str, object]:
     if isinstance(cell, str):
-        return cell, "", 0
-    return cell.mean, cell.std if cell.count > 1 else "", cell.count
+        return {"mean": cell, "std": "", "seeds": 0, "low95": "", "high95": ""}
+    if cell.count == 1:
+        return {"mean": cell.mean, "std": "", "seeds": 1, "low95": "", "high95": ""}
+    found = interval_of(cell)
+    return {"mean": cell.mean, "std": cell.std, "seeds": cell.count, "low95": found.low, "high95": found.high}
 
 
 def to_markdown(table: Table) -> str:

@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from methods.errors import refuse
+from methods.metrics.ranks import LEAST, average_ranks, critical_difference
 from methods.metrics.seeds import Spread, spread
 
 METRICS = {
@@ -111,7 +114,28 @@ def cost_table(settings: Mapping[str, Any], runs: RunRows) -> Table:
     return table
 
 
-KINDS = {"main": main_table, "cost": cost_table}
+def ranks_table(settings: Mapping[str, Any], runs: RunRows) -> Table:
+    """Average rank of each method and score over the OOD sets that are here, with Nemenyi's critical difference.
+
+    Raises:
+        ReproError: fewer than three seeds or sets, or fewer than two methods.
+    """
+    main = main_table({**settings, "groups": []}, runs)
+    shown = [i for i, column in enumerate(main.columns) if column.key.startswith("set:")]
+    cells = [[cell for i in shown if isinstance(cell := row[i], Spread)] for row in main.cells]
+    seeds = min((cell.count for row in cells for cell in row), default=0)
+    refuse(seeds < LEAST, f"The table {settings['caption']!r} compares by ranks, needs {LEAST} seeds and has {seeds}.")
+    means = np.array([[cell.mean for cell in row] for row in cells]).T
+    ranks = average_ranks(means, main.columns[shown[0]].direction)
+    difference = critical_difference(means.shape[1], means.shape[0])
+    metric = METRICS[settings["metrics"][0]][0]
+    caption = f"{main.caption} Average rank of {metric} over {len(means)} OOD sets, 1 = best."
+    note = f"Average ranks that differ by less than {difference:.2f} (Nemenyi, 5 %) are not told apart."
+    column = Column(f"rank:{settings['metrics'][0]}", "Rank", metric, 0)
+    return Table([column], main.rows, [[spread([float(rank)])] for rank in ranks], caption, [*main.notes, note])
+
+
+KINDS = {"main": main_table, "cost": cost_table, "ranks": ranks_table}
 
 
 def _columns(settings: Mapping[str, Any]) -> list[Column]:

@@ -131,7 +131,8 @@ def evaluate_settings(study: Study, run: Run) -> dict[str, Any]:
     for dataset, part in benchmark["ood"].items():
         for group in part["groups"]:
             groups.setdefault(group, []).append(dataset)
-    return {"task": benchmark["task"], "sets": sorted(study.ood_sets(run.benchmark)), "groups": groups}
+    sets, resamples = sorted(study.ood_sets(run.benchmark)), study.config["bootstrap"]
+    return {"task": benchmark["task"], "sets": sets, "groups": groups, "bootstrap": resamples}
 
 
 def _unlabelled(score: Mapping[str, Any]) -> dict[str, Any]:
