@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from scipy.io import loadmat
@@ -39,6 +39,6 @@ def read(tree: Tree, entries: Sequence[str], options: Mapping[str, Any]) -> Imag
 
 def _load(content: bytes, name: str) -> dict[str, Any]:
     with parsing(name, "MATLAB 5 file"):
-        found = loadmat(io.BytesIO(content), variable_names=["X", "y"])  # type: ignore[arg-type]
+        found = loadmat(cast(Any, io.BytesIO(content)), variable_names=["X", "y"])
     refuse(not {"X", "y"} <= set(found), f"{name} lacks the variables X and y: it is no SVHN file of cropped digits.")
     return found

@@ -8,7 +8,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from defusedxml import DefusedXmlException, ElementTree
@@ -94,7 +94,7 @@ def _csv(tree: Tree, ids: Sequence[str], options: Mapping[str, Any]) -> np.ndarr
 def _mat(content: bytes, name: str) -> tuple[list[str], np.ndarray]:
     """Image list and labels; the paths in it are padded with blanks."""
     with parsing(name, "MATLAB 5 file"):
-        found = loadmat(io.BytesIO(content), variable_names=["Imlist", "labels"])  # type: ignore[arg-type]
+        found = loadmat(cast(Any, io.BytesIO(content)), variable_names=["Imlist", "labels"])
     refuse(not {"Imlist", "labels"} <= set(found), f"{name} lacks Imlist and labels: it is no VOC label file.")
     ids = [PurePosixPath(str(path).strip()).stem for path in found["Imlist"].ravel()]
     labels = np.asarray(found["labels"]).astype(np.uint8)
