@@ -180,7 +180,7 @@ def pytorch_ood(name: str, use: Callable, prepare: Callable | None = None, **bui
 
 def pytorch_ood_metrics(inside: np.ndarray, outside: np.ndarray) -> dict[str, Task]:
     try:
-        from pytorch_ood.utils import OODMetrics
+        from pytorch_ood.metrics import OODMetrics
     except ImportError:
         return {}
     scores = torch.from_numpy(-np.concatenate([inside, outside]))

@@ -203,10 +203,6 @@ def archive_record(wildcards):
     return canonical_json(asked_file(wildcards))
 
 
-def archive_title(wildcards):
-    return downloads.describe(asked_file(wildcards))
-
-
 def files_of(wildcards):
     """Fetched files and, for a split found in a folder of the user's, its manifest."""
     part = (STUDY.catalog, *asked_split(wildcards), FOLDERS, DATA)

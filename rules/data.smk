@@ -15,7 +15,7 @@ rule fetch_archive:
         runtime=1440,
     params:
         file=archive_record,
-        title=archive_title,
+        title=lambda wildcards: downloads.describe(asked_file(wildcards)),
     message:
         "fetch {params.title} of {wildcards.dataset} and verify it, progress in {log}"
     script:

@@ -59,7 +59,7 @@ def rank(positive_scores: np.ndarray, negative_scores: np.ndarray) -> Ranking:
             "the score or its features are broken, no metric is defined.",
         )
     scores = np.concatenate([positive_scores, negative_scores])
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(-scores)  # equal scores share a threshold, so their order does not matter
     ranked = scores[order]
     ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)
     return Ranking(order, order < len(positive_scores), ends)
