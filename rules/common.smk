@@ -7,7 +7,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from methods.data import availability, downloads
-from methods.data.catalog import file_record, load_weights, owner_of
+from methods.data.catalog import file_record, owner_of
 from methods.data.places import wanted
 from methods.data.render import parse_render, render_name
 from methods.errors import ReproError
@@ -30,7 +30,7 @@ except ReproError as error:
 
 config.update(STUDY.config)  # scripts read hardware settings there, with their defaults
 
-CATALOG = STUDY.catalog | load_weights()  # all that has files to fetch
+CATALOG = STUDY.catalog | STUDY.weights  # all that has files to fetch
 FOLDERS = STUDY.config["data"]["sources"]
 DATA = STUDY.config["data"]["folder"]
 RESULTS = STUDY.config["results"]["folder"]

@@ -100,7 +100,7 @@ PAPER = {
 @pytest.fixture(autouse=True)
 def known_catalog(monkeypatch):
     """The real catalog, checked once instead of once a study."""
-    monkeypatch.setattr("methods.settings.load.load_catalog", lambda: copy.deepcopy(CATALOG))
+    monkeypatch.setattr("methods.settings.load.load_catalogs", lambda: (copy.deepcopy(CATALOG), {}))
 
 
 def changed(document, changes):

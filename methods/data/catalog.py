@@ -20,18 +20,24 @@ def load_catalog(path: Path | None = None, *, check_lists: bool = True) -> Catal
     Raises:
         ReproError: lists every violation of the schema and every record that does not fit together.
     """
-    datasets = _document(path)["datasets"]
-    if found := [problem for name in datasets for problem in _record_problems(name, datasets, check_lists)]:
-        raise ReproError("\n".join(found))
-    for record in datasets.values():
-        for part in record["splits"].values():
-            part["reader"] = complete_part("data.readers", "name", _split_reader(record, part))
-    return datasets
+    return load_catalogs(path, check_lists=check_lists)[0]
 
 
 def load_weights(path: Path | None = None) -> Catalog:
     """Name -> record of every file of pretrained weights."""
     return _document(path)["weights"]
+
+
+def load_catalogs(path: Path | None = None, *, check_lists: bool = True) -> tuple[Catalog, Catalog]:
+    """Data sets as :func:`load_catalog` gives them, and pretrained weights, from one reading of the file."""
+    document = _document(path)
+    datasets = document["datasets"]
+    if found := [problem for name in datasets for problem in _record_problems(name, datasets, check_lists)]:
+        raise ReproError("\n".join(found))
+    for record in datasets.values():
+        for part in record["splits"].values():
+            part["reader"] = complete_part("data.readers", "name", _split_reader(record, part))
+    return datasets, document["weights"]
 
 
 def _document(path: Path | None) -> dict[str, Any]:

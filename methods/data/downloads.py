@@ -13,7 +13,7 @@ File = Mapping[str, Any]
 
 def describe(file: File) -> str:
     """Name and size of a source file: ``cifar-100-python.tar.gz (169 MB)``."""
-    return f"{file['name']} ({_size(file)})" if "urls" in file else file["name"]
+    return f"{file['name']} ({size_text(file)})" if "urls" in file else file["name"]
 
 
 def announce(files: Sequence[tuple[str, File]], folder: str | Path, offline: bool) -> list[str]:
@@ -49,7 +49,8 @@ def _bytes(file: File) -> int | None:
     return file.get("size", file.get("about"))
 
 
-def _size(file: File) -> str:
+def size_text(file: File) -> str:
+    """Size of a source file as far as anybody knows it: ``169 MB``, ``about 103 MB`` or ``size unknown``."""
     if "size" in file:
         return readable_bytes(file["size"])
     return f"about {readable_bytes(file['about'])}" if "about" in file else "size unknown"

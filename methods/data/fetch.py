@@ -11,7 +11,8 @@ from typing import Any
 
 import requests
 
-from methods.data.lock import held, recorded
+from methods.data.downloads import size_text
+from methods.data.lock import held
 from methods.data.pages import direct_url
 from methods.data.part import Part
 from methods.data.places import archive_places
@@ -57,8 +58,7 @@ def fetch(
     with held(target.with_name(f".{target.name}.lock")):
         if "package" in file:
             return _from_package(dataset, file, target)
-        known = recorded(lock, "files", f"{dataset}/{file['name']}") if lock else None
-        wanted = Expected(dataset, file, lock, known)
+        wanted = Expected(dataset, file, lock)
         part = Part(target, file, wanted.verifiable)
         if wanted.lies_at(target):
             return part.drop()
@@ -183,9 +183,7 @@ def _failure_message(wanted: Expected, failures: Sequence[str], kept: int) -> st
 
 
 def _offline_message(dataset: str, file: Mapping[str, Any], urls: Sequence[str]) -> str:
-    about = f"about {readable_bytes(file['about'])}" if "about" in file else "size unknown"
-    size = readable_bytes(file["size"]) if "size" in file else about
     return (
-        f"{file['name']} of {dataset} ({size}) is not here, and `offline` forbids to download it from {urls[0]}. "
-        "Unset `offline`, or put the file into a folder listed in `data: {sources: [...]}`."
+        f"{file['name']} of {dataset} ({size_text(file)}) is not here, and `offline` forbids to download it from "
+        f"{urls[0]}. Unset `offline`, or put the file into a folder listed in `data: {{sources: [...]}}`."
     )

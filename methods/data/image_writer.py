@@ -9,7 +9,7 @@ from typing import IO, Any
 import h5py
 import numpy as np
 
-from methods.data.images import ImageSet, content_sha256, digest, digest_rows
+from methods.data.images import ImageSet, content_sha256, digest, digest_rows, image_bytes
 from methods.files import atomic
 from methods.hdf5 import write_ids, write_provenance
 
@@ -80,14 +80,13 @@ class ImageStore:
     def _pixels(self, file: h5py.File) -> h5py.Dataset:
         if not self.uniform:
             file.create_dataset("shapes", data=self.shapes)
-            total = int((self.shapes.astype(np.int64).prod(axis=1) * 3).sum())
-            return file.create_dataset("pixels", (total,), np.uint8)
+            return file.create_dataset("pixels", (int(image_bytes(self.shapes).sum()),), np.uint8)
         shape = (len(self.shapes), *(int(side) for side in self.shapes[0]), 3)
         return file.create_dataset("images", shape, np.uint8)
 
     def _copy(self, dataset: h5py.Dataset) -> None:
         """Blocks of whole images, in image order."""
-        sizes = self.shapes.astype(np.int64).prod(axis=1) * 3
+        sizes = image_bytes(self.shapes)
         block, first, place = bytearray(), 0, 0
         for index, size in enumerate(sizes):
             self.raw.seek(int(self.starts[index]))

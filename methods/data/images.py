@@ -41,7 +41,7 @@ class Ragged:
     @cached_property
     def ends(self) -> np.ndarray:
         """(N,) position in ``pixels`` after each image."""
-        return np.cumsum(self.shapes.astype(np.int64).prod(axis=1) * 3)
+        return np.cumsum(image_bytes(self.shapes))
 
     def __len__(self) -> int:
         return len(self.shapes)
@@ -97,6 +97,11 @@ class ImageSet:
     def content_sha256(self) -> str:
         """Hash of pixels, labels, names and classes."""
         return content_sha256(digests(self.images), self.labels, self.sample_ids, self.classes)
+
+
+def image_bytes(shapes: np.ndarray) -> np.ndarray:
+    """(N,) int64 bytes of RGB images of (N, 2) heights and widths."""
+    return shapes.astype(np.int64).prod(axis=1) * 3
 
 
 def digest(image: np.ndarray) -> bytes:
@@ -194,7 +199,7 @@ def _images(file: h5py.File) -> np.ndarray | Ragged:
     pixels, shapes = _mapped(file["pixels"]), file["shapes"][:]
     whole = shapes.ndim == 2 and shapes.shape[1] == 2 and (shapes > 0).all()
     refuse(
-        not whole or int((shapes.astype(np.int64).prod(axis=1) * 3).sum()) != len(pixels),
+        not whole or image_bytes(shapes).sum() != len(pixels),
         f"{file.filename} has {len(pixels)} bytes of pixels, which its shapes do not fit: delete it and run again.",
     )
     return Ragged(pixels, shapes)

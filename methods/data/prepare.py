@@ -70,7 +70,8 @@ def read_source(settings: Mapping[str, Any], tree: Tree, lists: Lists, name: str
     source = select(source, settings, () if drawn else lists.entries, lists.excluded, name)
     if isinstance(source, ImageSet):
         check_images(source, name)
-    check_labels(source.labels, source.sample_ids, source.classes, name)
+    else:
+        check_labels(source.labels, source.sample_ids, source.classes, name)
     for key, value in {"count": len(source), "classes": list(source.classes)}.items():
         if key in settings and settings[key] != value:
             raise ReproError(

@@ -29,9 +29,8 @@ def verify_place(want: Wanted, place: Place, lock: Path) -> Manifest:
         ReproError: a file is not the official one, or not the one that the lock file recorded.
     """
     if place.archives:
-        for path, file in zip(place.archives, want.files, strict=True):
-            verify_file(want.owner, file, path, lock)
-        return {path.name: (path.stat().st_size, sha256_file(path)) for path in place.archives}
+        pairs = zip(place.archives, want.files, strict=True)
+        return {path.name: (path.stat().st_size, verify_file(want.owner, file, path, lock)) for path, file in pairs}
     for path, file in _single_files(want, place):
         verify_file(want.owner, file, path, lock)
     manifest = {}
@@ -50,8 +49,8 @@ def _single_files(want: Wanted, place: Place) -> list[tuple[Path, Mapping[str, A
 
 
 def _verify_member(want: Wanted, place: Place, name: str, content: bytes) -> None:
-    expected, found = want.members.get(name), hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if expected not in (None, found):
+    expected = want.members.get(name)
+    if expected and (found := hashlib.md5(content, usedforsecurity=False).hexdigest()) != expected:
         raise ReproError(
             f"{place.folder} holds {name} of {want.owner} with MD5 {found}, the official file has {expected}: it is "
             "damaged or another version. Replace it, or take the folder out of data.sources."

@@ -21,10 +21,10 @@ class WrongBytes(SourceFailure):
 class Expected:
     """What a file must be: by the catalog, and by the lock file where that has seen it before."""
 
-    def __init__(
-        self, dataset: str, file: Mapping[str, Any], lock: Path | None, known: Mapping[str, Any] | None
-    ) -> None:
+    def __init__(self, dataset: str, file: Mapping[str, Any], lock: Path | None) -> None:
         self.dataset, self.file, self.lock = dataset, file, lock
+        self.key = f"{dataset}/{file['name']}"
+        known = recorded(lock, "files", self.key) if lock else None
         self.known = known["sha256"] if known else None
         self.verifiable = bool(self.known or file.get("sha256") or file.get("md5"))
 
@@ -82,7 +82,7 @@ class Expected:
         """Keep a hash that the catalog lacks in the lock file."""
         if self.lock is not None and not self.file.get("sha256"):
             value = {"sha256": sha256, "size": size, "url": url}
-            record_once(self.lock, "files", f"{self.dataset}/{self.file['name']}", value)
+            record_once(self.lock, "files", self.key, value)
 
     def hash_kind(self) -> str:
         """By what a file of this record is known to be the right one."""
@@ -95,15 +95,19 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(handle, "md5").hexdigest()
 
 
-def verify_file(dataset: str, file: Mapping[str, Any], path: Path, lock: Path) -> None:
+def verify_file(dataset: str, file: Mapping[str, Any], path: Path, lock: Path) -> str:
     """Compare a source file that a folder of the user's holds with its record, and record what the catalog lacks.
+
+    Returns:
+        its SHA-256.
 
     Raises:
         ReproError: it is another file.
     """
-    expected = Expected(dataset, file, lock, recorded(lock, "files", f"{dataset}/{file['name']}"))
+    expected = Expected(dataset, file, lock)
     try:
         sha256 = expected.verify(path)
     except SourceFailure as failure:
         raise ReproError(f"{path} {failure}: replace it, or take its folder out of data.sources.") from failure
     expected.record("data.sources", path.stat().st_size, sha256)
+    return sha256

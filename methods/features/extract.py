@@ -1,6 +1,6 @@
 """From a trained model and an image store to features."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -44,9 +44,8 @@ def extract(
     model.to(device)
     rows: dict[str, list[np.ndarray]] = {name: [] for name in ARRAYS}
     with torch.no_grad():
-        for start in range(0, len(images), batch):
-            part = torch.from_numpy(np.array(images.pixels[start : start + batch]))  # read from the disk only now
-            outputs = model(normalise(plain(part.to(device)), normalisation))
+        for inputs in input_batches(images, normalisation, device, batch):
+            outputs = model(inputs)
             for name in ARRAYS:
                 if (value := getattr(outputs, name)) is not None:
                     rows[name].append(value.float().cpu().numpy())
@@ -54,3 +53,12 @@ def extract(
     if np.array_equal(arrays["pooled"], arrays["embedding"]):
         del arrays["pooled"]
     return Features(labels=images.labels, sample_ids=images.sample_ids, **arrays)
+
+
+def input_batches(
+    images: ImageSet, normalisation: Mapping[str, Any], device: torch.device, batch: int
+) -> Iterator[torch.Tensor]:
+    """(B, 3, H, W) normalised float32 images in file order, read from the disk only when they are asked for."""
+    for start in range(0, len(images), batch):
+        pixels = torch.from_numpy(np.array(images.pixels[start : start + batch]))
+        yield normalise(plain(pixels.to(device)), normalisation)

@@ -9,8 +9,8 @@ import torch
 from methods import registry
 from methods.data.images import ImageSet
 from methods.features.arrays import check_finite
+from methods.features.extract import input_batches
 from methods.networks.model import OODModel
-from methods.training.augmentation import normalise, plain
 
 
 def network_scores(
@@ -39,9 +39,7 @@ def network_scores(
     model.to(device).requires_grad_(False)
     std = torch.tensor(normalisation["std"], device=device)[:, None, None]
     parts: dict[str, list[np.ndarray]] = {name: [] for name in instances}
-    for start in range(0, len(images), batch):
-        pixels = torch.from_numpy(np.array(images.pixels[start : start + batch])).to(device)
-        inputs = normalise(plain(pixels), normalisation)
+    for inputs in input_batches(images, normalisation, device, batch):
         for name, parameters in instances.items():
             module = registry.load("scores", parameters["score"])
             values = module.network_score(model, inputs, fitted[name], parameters, std)

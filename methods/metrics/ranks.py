@@ -6,8 +6,7 @@ import numpy as np
 from scipy.stats import rankdata, studentized_range
 
 from methods.errors import refuse
-
-LEAST = 3  # sets or seeds from which a comparison by ranks says anything
+from methods.metrics.seeds import LEAST
 
 
 def average_ranks(values: np.ndarray, direction: int = 1) -> np.ndarray:

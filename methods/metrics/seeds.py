@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+LEAST = 3  # seeds or OOD sets from which a comparison by ranks says anything
+
 
 @dataclass(frozen=True)
 class Spread:

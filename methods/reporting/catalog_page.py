@@ -5,6 +5,7 @@ from typing import Any
 
 from methods.data.catalog import Catalog, load_catalog, load_weights, owner_of
 from methods.progress import readable_bytes
+from methods.reporting.pages import table
 
 _HEAD = """# Data sets
 
@@ -19,20 +20,14 @@ with an installed Python package; `bring` means that no address gives the files,
 
 def page(catalog: Catalog, weights: Catalog) -> str:
     """The whole page in Markdown."""
-    parts = [_HEAD, _table(_ROWS, (_row(catalog, name) for name in catalog))]
+    parts = [_HEAD, table(_ROWS, (_row(catalog, name) for name in catalog))]
     parts += [_details(catalog, name) for name in catalog]
-    parts += ["## Pretrained weights\n", _table(_WEIGHTS, (_weights_row(name, weights[name]) for name in weights))]
+    parts += ["## Pretrained weights\n", table(_WEIGHTS, (_weights_row(name, weights[name]) for name in weights))]
     return "\n".join(parts)
 
 
 _ROWS = ("name", "title", "labels", "pixels", "how to get it", "size", "stands in for")
 _WEIGHTS = ("name", "title", "file", "hash", "size", "terms")
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    lines = [list(head), *map(list, rows)]
-    lines.insert(1, ["---"] * len(lines[0]))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def _row(catalog: Catalog, name: str) -> list[str]:

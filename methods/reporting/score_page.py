@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from methods import registry
+from methods.reporting.pages import table
 
 _HEAD = """# Scores
 
@@ -24,9 +25,8 @@ _COLUMNS = ("name", "title", "tasks", "needs", "parameters", "paper")
 def page() -> str:
     """The whole page in Markdown."""
     records = registry.records("scores")
-    rows = [_COLUMNS, ("---",) * len(_COLUMNS), *(_row(name, record) for name, record in records.items())]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
-    return "\n".join([_HEAD, table, *(_details(name, record) for name, record in records.items())])
+    rows = (_row(name, record) for name, record in records.items())
+    return "\n".join([_HEAD, table(_COLUMNS, rows), *(_details(name, record) for name, record in records.items())])
 
 
 def formula(name: str) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from methods.errors import refuse
-from methods.metrics.ranks import LEAST, average_ranks, critical_difference
-from methods.metrics.seeds import Spread, spread
+from methods.metrics.ranks import average_ranks, critical_difference
+from methods.metrics.seeds import LEAST, Spread, spread
 
 METRICS = {
     "fpr95": ("FPR95", -1),

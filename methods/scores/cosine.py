@@ -8,8 +8,7 @@ import numpy as np
 from methods.features.arrays import Features, Readout
 from methods.features.rows import blocks
 from methods.metrics.vectors import unit_rows
-from methods.scores.linear import class_sums
-from methods.scores.moments import normalised
+from methods.scores.moments import class_sums, normalised
 
 RECORD = {
     "title": "Cosine",

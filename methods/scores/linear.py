@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.sparse import csr_array
 from scipy.special import logsumexp
 
 from methods.errors import refuse
@@ -56,9 +55,3 @@ def share_kept(h: np.ndarray, mask: np.ndarray, title: str) -> np.ndarray:
 def mean_row(rows: Array) -> np.ndarray:
     """(E,) mean of (N, E) rows, float64."""
     return sum(as_float64(block).sum(axis=0) for _, block in blocks(rows)) / len(rows)
-
-
-def class_sums(x: np.ndarray, index: np.ndarray, classes: int) -> np.ndarray:
-    """(C, E) sums of the rows x (N, E) of each class, index (N,) in 0..C-1."""
-    ones = np.ones(len(x))
-    return csr_array((ones, (index, np.arange(len(x)))), shape=(classes, len(x))) @ x

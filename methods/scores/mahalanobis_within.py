@@ -7,7 +7,7 @@ import numpy as np
 
 from methods.errors import refuse
 from methods.features.arrays import Features, Readout
-from methods.scores.moments import Moments, as_float64, moments, nearest_squared, normalised, whitening
+from methods.scores.moments import Moments, chosen_transform, moments, nearest_squared, whitening
 
 RECORD = {
     "title": "Mahalanobis (within-class covariance)",
@@ -32,14 +32,14 @@ def fit(train: Features, readout: Readout, parameters: Mapping[str, Any]) -> dic
     Raises:
         ReproError: no class varies.
     """
-    known = moments(train.embedding, train.labels, normalised if parameters["normalise"] else as_float64)
+    known = moments(train.embedding, train.labels, chosen_transform(parameters))
     w = tied_whitening(known)
     return {"mean": known.mean, "whitening": w, "whitened_means": (known.means - known.mean) @ w}
 
 
 def score(features: Features, fitted: Mapping[str, np.ndarray], parameters: Mapping[str, Any]) -> np.ndarray:
     """(N,) max_c -1/2 (f - mu_c)' pinv(Sigma) (f - mu_c); Sigma = 1/n sum_i (f_i - mu_y(i))(f_i - mu_y(i))'."""
-    x = (normalised if parameters["normalise"] else as_float64)(features.embedding) - fitted["mean"]
+    x = chosen_transform(parameters)(features.embedding) - fitted["mean"]
     return -nearest_squared(x @ fitted["whitening"], fitted["whitened_means"]) / 2
 
 

@@ -1,7 +1,8 @@
 """Means and covariances of training features in float64, one pass over blocks of rows, never all rows in memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.linalg.blas import dsyrk
@@ -22,6 +23,11 @@ def as_float64(rows: np.ndarray) -> np.ndarray:
 def normalised(rows: np.ndarray) -> np.ndarray:
     """Rows of length 1, float64."""
     return unit_rows(as_float64(rows))
+
+
+def chosen_transform(parameters: Mapping[str, Any]) -> Transform:
+    """Unit rows or rows as they are, by the parameter ``normalise``."""
+    return normalised if parameters["normalise"] else as_float64
 
 
 @dataclass(frozen=True)
@@ -74,14 +80,14 @@ def moments(rows: Array, labels: np.ndarray, transform: Transform = as_float64) 
     for part, block in blocks(rows):
         x = transform(block) - shift
         products = dsyrk(1.0, x.T, beta=1.0, c=products, overwrite_c=1)
-        sums += _class_sums(x, index[part], len(classes))
+        sums += class_sums(x, index[part], len(classes))
     mean = sums.sum(axis=0) / len(rows)
     scatter = np.triu(products) + np.triu(products, 1).T - len(rows) * np.outer(mean, mean)
     return Moments(counts, classes, sums / counts[:, None] + shift, mean + shift, scatter)
 
 
-def _class_sums(x: np.ndarray, index: np.ndarray, classes: int) -> np.ndarray:
-    """(C, D) sums of the rows of each class."""
+def class_sums(x: np.ndarray, index: np.ndarray, classes: int) -> np.ndarray:
+    """(C, D) sums of the rows x (N, D) of each class, index (N,) in 0..C-1."""
     members = csr_array((np.ones(len(index)), (index, np.arange(len(index)))), shape=(classes, len(index)))
     return members @ x
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from methods.features.arrays import Features, Readout
 from methods.scores.mahalanobis_within import tied_whitening
-from methods.scores.moments import as_float64, moments, nearest_squared, normalised, whitening
+from methods.scores.moments import chosen_transform, moments, nearest_squared, whitening
 
 RECORD = {
     "title": "Relative Mahalanobis",
@@ -30,7 +30,7 @@ def fit(train: Features, readout: Readout, parameters: Mapping[str, Any]) -> dic
     Raises:
         ReproError: no class varies.
     """
-    known = moments(train.embedding, train.labels, normalised if parameters["normalise"] else as_float64)
+    known = moments(train.embedding, train.labels, chosen_transform(parameters))
     within = tied_whitening(known)
     background = whitening(known.scatter / known.counts.sum())
     means = (known.means - known.mean) @ within
@@ -42,6 +42,6 @@ def score(features: Features, fitted: Mapping[str, np.ndarray], parameters: Mapp
 
     Sigma is the tied within-class covariance, Sigma_0 the covariance of all training features, both with 1/n.
     """
-    x = (normalised if parameters["normalise"] else as_float64)(features.embedding) - fitted["mean"]
+    x = chosen_transform(parameters)(features.embedding) - fitted["mean"]
     nearest = nearest_squared(x @ fitted["within"], fitted["whitened_means"])
     return ((x @ fitted["background"]) ** 2).sum(axis=1) - nearest

@@ -8,8 +8,8 @@ import numpy as np
 from methods.errors import refuse
 from methods.features.arrays import Features, Readout
 from methods.features.rows import blocks
-from methods.scores.linear import class_sums, classifier, logits
-from methods.scores.moments import as_float64
+from methods.scores.linear import classifier, logits
+from methods.scores.moments import as_float64, class_sums
 
 RECORD = {
     "title": "SHE",

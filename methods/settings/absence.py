@@ -40,9 +40,8 @@ def _drop_benchmark(study: Study, name: str, missing: list[tuple[str, str]]) -> 
     dataset = missing[0][0]
     why = f"its ID set {dataset} is not available here{_why(study, dataset)}"
     study.notices.append(f"benchmark {name} is left out, {why}")
-    del study.evaluate[name]
-    for paper in study.papers.values():
-        paper["evaluate"].pop(name, None)
+    for evaluate in _evaluations(study):
+        evaluate.pop(name, None)
 
 
 def _drop_methods(study: Study, name: str) -> None:
@@ -56,7 +55,7 @@ def _drop_methods(study: Study, name: str) -> None:
                 f"{method} is left out on {name}, its outlier set {dataset} is not available here{_why(study, dataset)}"
             )
             study.left_out[name, method] = dataset
-            for evaluate in [study.evaluate, *(paper["evaluate"] for paper in study.papers.values())]:
+            for evaluate in _evaluations(study):
                 evaluate.get(name, {}).pop(method, None)
 
 
@@ -66,7 +65,7 @@ def _drop_scores(study: Study, name: str) -> None:
             if missing := unmet_needs(study, name, method, score):
                 study.notices.append(f"{score} is left out for {method} on {name}: it needs {missing[0]}")
                 study.left_out_scores.setdefault((name, method), {})[score] = missing[0]
-                for evaluate in [study.evaluate, *(paper["evaluate"] for paper in study.papers.values())]:
+                for evaluate in _evaluations(study):
                     own = evaluate.get(name, {}).get(method, [])
                     own[:] = [instance for instance in own if instance != score]
 
@@ -75,6 +74,11 @@ def _note_ood_sets(study: Study, name: str) -> None:
     gone = [ood for ood in study.benchmarks[name]["ood"] if ood not in study.ood_sets(name)]
     for ood in gone:
         study.notices.append(f"the OOD set {ood} of {name} is not available here{_why(study, ood)}")
+
+
+def _evaluations(study: Study) -> list[dict[str, dict[str, list[str]]]]:
+    """What is evaluated: joined, and by each paper."""
+    return [study.evaluate, *(paper["evaluate"] for paper in study.papers.values())]
 
 
 def _why(study: Study, dataset: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from methods.data.catalog import load_catalog
+from methods.data.catalog import load_catalogs
 from methods.errors import ReproError, refuse
 from methods.settings.absence import leave_out_what_is_absent
 from methods.settings.checks import study_problems
@@ -52,7 +52,8 @@ def load_study(document: Mapping[str, Any]) -> Study:
     Raises:
         ReproError: one line a problem, all that were found.
     """
-    study = Study(load_config(document), load_catalog())
+    catalog, weights = load_catalogs()
+    study = Study(load_config(document), catalog, weights=weights)
     for entry in study.config["papers"]:
         paper = load_paper(entry)
         if paper["name"] in study.papers:

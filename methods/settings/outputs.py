@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from methods.data.overlap import shared_classes
+from methods.metrics.seeds import LEAST
 from methods.registry import records
 from methods.settings.checks import FIGURE_KEYS
 from methods.settings.parts import complete_part
 from methods.settings.study import Run, Study
-
-LEAST_SEEDS = 3  # from which ranks say anything
 
 
 def table_runs(study: Study, paper: str, entry: Mapping[str, Any]) -> list[Run]:
@@ -86,7 +85,7 @@ def figure_sources(study: Study, paper: str, entry: Mapping[str, Any]) -> list[t
 
 def possible(study: Study, paper: str, entry: Mapping[str, Any]) -> bool:
     """Whether the benchmark and a method of a table or figure are in the study, and the seeds that ranks need."""
-    if entry["kind"] == "ranks" and len(study.config["seeds"]) < LEAST_SEEDS:
+    if entry["kind"] == "ranks" and len(study.config["seeds"]) < LEAST:
         return False
     return entry["benchmark"] in study.evaluate and bool(_methods(study, paper, entry))
 

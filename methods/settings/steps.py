@@ -87,11 +87,14 @@ def normalisation(study: Study, run: Run) -> dict[str, Any]:
 
 def extract_settings(study: Study, run: Run, dataset: str, split: str) -> dict[str, Any]:
     """Settings of the extraction of one split, with the training whose model it must be."""
+    return {**_model_settings(study, run), "dataset": dataset, "split": split}
+
+
+def _model_settings(study: Study, run: Run) -> dict[str, Any]:
+    """How a trained network is taken up, and the training whose model it must be."""
     return {
         "architecture": architecture(study, run),
         "training": fingerprint(train_settings(study, run)),
-        "dataset": dataset,
-        "split": split,
         "normalisation": normalisation(study, run),
         "cpu_threads": study.recipe(run)["cpu_threads"],
     }
@@ -104,13 +107,7 @@ def score_settings(study: Study, run: Run) -> dict[str, dict[str, Any]]:
 
 def network_score_settings(study: Study, run: Run) -> dict[str, Any]:
     """Score instances of a run that need network and images, and the training whose model it must be."""
-    return {
-        "instances": _with_network(study, run, True),
-        "architecture": architecture(study, run),
-        "training": fingerprint(train_settings(study, run)),
-        "normalisation": normalisation(study, run),
-        "cpu_threads": study.recipe(run)["cpu_threads"],
-    }
+    return {**_model_settings(study, run), "instances": _with_network(study, run, True)}
 
 
 def array_score_settings(study: Study, run: Run) -> dict[str, dict[str, Any]]:

@@ -22,6 +22,7 @@ class Study:
     """Config, catalog and papers joined.
 
     Attributes:
+        weights: pretrained weights by name, with records like those of the catalog.
         papers: name -> paper, in config order.
         benchmarks: name -> benchmark of any paper.
         recipes: (method, benchmark) -> complete recipe.
@@ -35,6 +36,7 @@ class Study:
 
     config: dict[str, Any]
     catalog: Catalog
+    weights: Catalog = field(default_factory=dict)
     papers: dict[str, dict[str, Any]] = field(default_factory=dict)
     benchmarks: dict[str, dict[str, Any]] = field(default_factory=dict)
     recipes: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
