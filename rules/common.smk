@@ -12,7 +12,7 @@ from methods.data.places import wanted
 from methods.data.render import parse_render, render_name
 from methods.errors import ReproError
 from methods.provenance import canonical_json
-from methods.settings import outputs, steps
+from methods.settings import outputs, steps, tuning
 from methods.settings.load import load_study
 from methods.settings.schema import load_yaml, nearest
 from methods.settings.study import Run
@@ -45,6 +45,7 @@ COST = f"{RUN}/cost.csv"
 EVALUATION = f"{RUN}/eval-{{evaluation}}"
 FEATURES = f"{EVALUATION}/features/{{dataset}}/{{split}}.h5"
 READOUT = f"{EVALUATION}/readout.h5"
+TUNED = f"{EVALUATION}/tuned.json"
 DETECTORS = f"{EVALUATION}/detectors.h5"
 SCORES = f"{EVALUATION}/scores/{{dataset}}/{{split}}.h5"
 NETWORK_SCORES = f"{EVALUATION}/network_scores/{{dataset}}/{{split}}.h5"
@@ -132,8 +133,11 @@ def files_to_fetch():
 
 
 def evaluated_sets(benchmark):
-    """(data set, split) of ID training, ID test and every OOD set."""
-    return [id_set(benchmark, "train"), id_set(benchmark, "test"), *ood_sets(benchmark)]
+    """(data set, split) of ID training, ID test, every OOD set, and what scores are tuned or fitted on."""
+    parts = [id_set(benchmark, "train"), id_set(benchmark, "test"), *ood_sets(benchmark)]
+    for run in STUDY.runs(benchmark):
+        parts += steps.validation_parts(STUDY, run)
+    return list(dict.fromkeys(parts))
 
 
 def id_set(benchmark, role):
@@ -237,6 +241,33 @@ def score_inputs(wildcards):
     return {"train": train_features(wildcards)} if needed else {}
 
 
+def tune_inputs(wildcards):
+    run = run_of(wildcards)
+    chosen, parts = steps.tune_settings(STUDY, run), tuning.splits(STUDY, run.benchmark)
+    found = {"train": train_features(wildcards), "readout": run_path(READOUT, run)}
+    if chosen["arrays"]:
+        found["features"] = [feature_path(run, part) for part in parts]
+    if chosen["network"]:
+        found |= {"model": run_path(MODEL, run), "images": [image_path(*part, run.benchmark) for part in parts]}
+    return found
+
+
+def tune_gpus(wildcards):
+    return GPUS if steps.tune_settings(STUDY, run_of(wildcards))["network"] else 0
+
+
+def tuned_inputs(run):
+    return {"tuned": run_path(TUNED, run)} if steps.tuned(STUDY, run) else {}
+
+
+def fit_inputs(wildcards):
+    run = run_of(wildcards)
+    found = {"train": train_features(wildcards), "readout": run_path(READOUT, run), **tuned_inputs(run)}
+    if steps.fits_on_validation(STUDY, run):
+        found["validation"] = feature_path(run, id_set(run.benchmark, "validation"))
+    return found
+
+
 def network_score_inputs(wildcards):
     return image_path(wildcards.dataset, wildcards.split, wildcards.benchmark)
 
@@ -257,6 +288,7 @@ def evaluate_inputs(wildcards):
         "train": feature_path(run, id_set(run.benchmark, "train")),
         "test": feature_path(run, id_set(run.benchmark, "test")),
         "readout": run_path(READOUT, run),
+        **tuned_inputs(run),
     }
 
 

@@ -1,10 +1,33 @@
-"""Detectors fitted once a run, scores of one set a job, metrics of one run a job."""
+"""Scores tuned and detectors fitted once a run, scores of one set a job, metrics of one run a job."""
+
+
+rule tune_scores:
+    input:
+        unpack(tune_inputs),
+    output:
+        tuned=TUNED,
+        provenance=f"{TUNED}.provenance.json",
+    log:
+        "logs/tune_scores/{benchmark}/{method}/{protocol}/seed{seed}/{evaluation}.log",
+    conda:
+        "../envs/ood-repro.yaml"
+    threads: cpu_threads
+    resources:
+        mem_mb=8000,
+        runtime=480,
+        gpu=tune_gpus,
+    params:
+        settings=settings(steps.tune_settings),
+        digest=run_digest(steps.tune_digest),
+    message:
+        "tune the scores of {wildcards.method} on {wildcards.benchmark}, seed {wildcards.seed}"
+    script:
+        "../workflow_scripts/tune_scores.py"
 
 
 rule fit_scores:
     input:
-        train=train_features,
-        readout=READOUT,
+        unpack(fit_inputs),
     output:
         detectors=DETECTORS,
     log:

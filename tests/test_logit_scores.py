@@ -479,14 +479,14 @@ def test_k_goes_with_topk_and_with_nothing_else(parameters):
 
 def test_fewer_images_than_neighbours_are_refused(random_sets):
     train, queries = random_sets
-    with pytest.raises(ReproError, match=r"LOF asks for 20 neighbours among 20 ID training images: choose fewer"):
+    with pytest.raises(ReproError, match=r"LOF asks for 20 neighbours among 20 ID images to fit on: choose fewer"):
         scored("lof", queries, images(train.logits[:20]))
     assert np.isfinite(scored("lof", queries, images(train.logits[:21]))).all()
 
 
 def test_a_forest_of_one_image_is_refused(random_sets):
     train, queries = random_sets
-    with pytest.raises(ReproError, match="There are 1 ID training images: an isolation forest needs at least two"):
+    with pytest.raises(ReproError, match="There are 1 ID images to fit on: an isolation forest needs at least two"):
         scored("forest", queries, images(train.logits[:1]))
     assert np.isfinite(scored("forest", queries, images(train.logits[:2]))).all()
 
@@ -513,7 +513,7 @@ def test_mahalanobis_refuses_what_has_no_covariance(change, message, random_sets
     [
         ({"score": "msp", "temperature": 0}, "temperature"),
         ({"score": "gen", "gamma": 1.5}, "gamma"),
-        ({"score": "lof", "fit_on": "validation"}, "fit_on is 'validation'.*train"),
+        ({"score": "lof", "fit_on": "test"}, "fit_on is 'test'.*train, validation"),
         ({"score": "joint_energy", "aggregate": "mean"}, "aggregate is 'mean'"),
         ({"score": "isolation_forest", "images_per_tree": 1}, "images_per_tree"),
         ({"score": "sumlogit", "k": 1}, "unknown key 'k'"),

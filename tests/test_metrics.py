@@ -30,6 +30,7 @@ GOLDEN = {
     ("fpr95", "closest"): 0.5833333333333334,
     ("fpr95", "at_least"): 0.75,
     ("fpr95", "ood_positive"): 0.8125,
+    ("fpr95", "percentile"): 0.5833333333333334,
     ("aupr_in", "average_precision"): 0.8137961691086691,
     ("aupr_out", "average_precision"): 0.7459640522875818,
     ("aupr_in", "trapezoid"): 0.8268996108058608,
@@ -157,10 +158,15 @@ def test_at_least_rule_counts_exactly_95_percent_as_enough():
     assert fpr_at_least(count(inside, np.array([0.0, 0.5, 1.0, 9.0]))) == 0.5
 
 
+def counted(inside, outside):
+    """All metrics but the one rule that interpolates between scores instead of counting."""
+    return [row for row in detection_metrics(inside, outside) if row[1] != "percentile"]
+
+
 @repeatable
 @given(tied, tied, st.sampled_from([np.arctan, np.exp, lambda s: s**3 + s, lambda s: 1e-3 * s - 7]))
 def test_every_metric_ignores_strictly_monotone_maps(inside, outside, transform):
-    assert detection_metrics(transform(inside), transform(outside)) == detection_metrics(inside, outside)
+    assert counted(transform(inside), transform(outside)) == counted(inside, outside)
 
 
 @repeatable
@@ -173,7 +179,7 @@ def test_every_metric_ignores_order(inside, outside, random):
 @repeatable
 @given(tied, tied)
 def test_every_metric_ignores_duplication_of_all_samples(inside, outside):
-    assert detection_metrics(np.repeat(inside, 2), np.tile(outside, 2)) == detection_metrics(inside, outside)
+    assert counted(np.repeat(inside, 2), np.tile(outside, 2)) == counted(inside, outside)
 
 
 @repeatable

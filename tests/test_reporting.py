@@ -40,6 +40,8 @@ SETTINGS = {
     "groups": ["near", "far"],
     "left_out": [],
     "left_out_scores": [],
+    "tuning": {"sets": [], "untuned": []},
+    "aupr_rule": "average_precision",
     "runs": [[method, "corrected", seed] for method in ("palm", "adapt") for seed in (0, 1)],
     "methods": [["palm", "PALM_100%"], ["adapt", "ADAPT & co"]],
     "scores": [["msp", "MSP"], ["knn10", "KNN (k=10)"]],

@@ -184,7 +184,7 @@ def test_the_shipped_config_and_every_shipped_paper_are_valid():
         ({"offline": "yes"}, "config.offline is 'yes', expected"),
         (
             {"protocols": ["released"]},
-            "config.protocols: Cross-entropy has no protocol 'released' yet, only ['corrected']",
+            "config.protocols: Cross-entropy has no protocol released, only corrected",
         ),
     ],
 )

@@ -4,9 +4,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from methods import provenance
-from methods.features.score_store import DETECTORS, write_detectors
+from methods.features.score_store import DETECTORS, read_tuned, write_detectors
 from methods.features.store import read_features, read_readout
 from methods.scores.base import fit_instances
+from methods.scores.tuning import resolved
 from workflow_scripts.job import run_job
 
 if TYPE_CHECKING:
@@ -18,9 +19,18 @@ def main(snakemake: Any) -> None:
     train, origin = read_features(source.train, lazy=True)
     readout, readout_origin = read_readout(source.readout)
     provenance.require_same(source.train, source.readout, "model", (origin, readout_origin))
+    choices: dict[str, Any] = {}
+    if "tuned" in source.keys():  # noqa: SIM118
+        choices, tuned_origin = read_tuned(source.tuned)
+        provenance.require_parent(source.tuned, tuned_origin, "train", source.train)
+    validation = None
+    if "validation" in source.keys():  # noqa: SIM118
+        validation, other = read_features(source.validation)
+        provenance.require_same(source.train, source.validation, "model", (origin, other))
+    instances = resolved(instances, choices)
     record = provenance.record(DETECTORS, instances, snakemake.params.digest, dict(source.items()), origin["seed"])
     record["parents"]["model"] = origin["parents"]["model"]
-    write_detectors(snakemake.output.detectors, fit_instances(instances, train, readout), record)
+    write_detectors(snakemake.output.detectors, fit_instances(instances, train, readout, validation), record)
 
 
 run_job(main, snakemake)

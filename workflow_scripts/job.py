@@ -108,6 +108,20 @@ def hardware_of(snakemake: Any) -> dict[str, Any]:
     return {**snakemake.config["hardware"], "name": f"{w.benchmark}/{w.method}/{w.protocol}/seed{w.seed}"}
 
 
+def files(value: Any) -> list[str]:
+    """Paths of one named input, which Snakemake gives as a text or a list."""
+    return [value] if isinstance(value, str) else list(value or [])
+
+
+def parents(source: Any) -> dict[str, str]:
+    """Role -> path of every input; several of one name are numbered."""
+    found: dict[str, str] = {}
+    for role, value in source.items():
+        paths = files(value)
+        found |= {role if isinstance(value, str) else f"{role}_{i}": path for i, path in enumerate(paths)}
+    return found
+
+
 def _open_log(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, mode="w", encoding="utf-8")

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 
 def main(snakemake: Any) -> None:
-    instances, source = json.loads(snakemake.params.settings), snakemake.input
-    fitted, fitted_origin = read_detectors(source.detectors, instances)
+    names, source = json.loads(snakemake.params.settings), snakemake.input
+    fitted, fitted_origin = read_detectors(source.detectors, names)
+    instances = {name: fitted_origin["settings"][name] for name in names}  # with what was tuned
     train = None
     if "train" in source.keys():  # noqa: SIM118
         provenance.require_parent(source.detectors, fitted_origin, "train", source.train)

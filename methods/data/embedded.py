@@ -4,7 +4,8 @@ The lists in ``resources/splits`` are what counts; these rules say how they came
 one against the other. ``numpy.random.RandomState`` is used because its streams are frozen for good.
 
 An entry is one image: one cell (8x8) or four cells separated by blanks (a 2x2 mosaic, row by row).
-A digit cell is an index into scikit-learn's digits; a photograph cell is ``file:top:left:side``.
+A digit cell is an index into scikit-learn's digits, or two joined by ``+`` for their mean; a photograph cell is
+``file:top:left:side``.
 """
 
 from collections.abc import Sequence
@@ -69,6 +70,17 @@ def even_mosaics(pool: Sequence[object], count: int, seed: int) -> list[str]:
     return [" ".join(str(pool[random.randint(len(pool))]) for _ in range(4)) for _ in range(count)]
 
 
+def blends(pool: Sequence[int], target: np.ndarray, count: int, seed: int) -> list[str]:
+    """Pairs of two different digits from ``pool``, whose mean belongs to no class (as in Wang et al., 2021)."""
+    random = np.random.RandomState(seed)
+    found: list[str] = []
+    while len(found) < count:
+        one, two = (pool[random.randint(len(pool))] for _ in range(2))
+        if target[one] != target[two]:
+            found.append(f"{one}+{two}")
+    return found
+
+
 def all_lists(target: np.ndarray) -> dict[str, list[str]]:
     """Every frozen list of the embedded benchmark: ``<dataset>/<split>`` -> entries."""
     digits, held_out = digit_splits(target), held_out_digits(target)
@@ -79,6 +91,8 @@ def all_lists(target: np.ndarray) -> dict[str, list[str]]:
         lists[f"digit_mosaics/{name}"] = long_tailed_mosaics(digits[name], target, count, seed)
     lists["held_out_mosaics/test"] = even_mosaics(held_out, 600, seed=20)
     lists["scrambled_mosaics/test"] = even_mosaics(digits["test"], 600, seed=21)
+    mixed = blends(digits["validation"], target, 250, seed=30)
+    lists |= {"digits_blended/validation": mixed, "blended_mosaics/validation": even_mosaics(mixed, 240, seed=31)}
     return {name: [str(entry) for entry in entries] for name, entries in lists.items()}
 
 

@@ -11,10 +11,11 @@ from methods.data.images import ImageSet
 from methods.features.arrays import check_finite
 from methods.features.extract import input_batches
 from methods.networks.model import OODModel
+from methods.scores.base import Instances
 
 
 def network_scores(
-    instances: Mapping[str, Mapping[str, Any]],
+    instances: Instances,
     model: OODModel,
     images: ImageSet,
     fitted: Mapping[str, Mapping[str, np.ndarray]],

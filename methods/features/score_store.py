@@ -1,5 +1,6 @@
-"""Files of fitted detectors and of scores, HDF5."""
+"""Files of fitted detectors and of scores, HDF5, and of what was tuned, JSON."""
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ import numpy as np
 from methods.data.images import ImageSet
 from methods.errors import refuse
 from methods.features.arrays import Features, Fitted
-from methods.files import atomic
+from methods.files import atomic, write_text
 from methods.hdf5 import open_hdf5, read_provenance, require_datasets, write_ids, write_provenance
+from methods.provenance import require_sidecar, write_sidecar
 
 DETECTORS = "detectors"
 SCORES = "scores"
+TUNED = "tuned"
 
 
 def write_detectors(path: str | Path, fitted: Fitted, provenance: Mapping[str, Any]) -> None:
@@ -63,3 +66,19 @@ def read_scores(path: str | Path) -> tuple[dict[str, np.ndarray], np.ndarray, di
     for name, values in scores.items():
         refuse(values.shape != (len(labels),), f"{path} has {len(labels)} images but scores {name!r} {values.shape}.")
     return scores, labels, provenance
+
+
+def write_tuned(path: str | Path, choices: Mapping[str, Any], provenance: Mapping[str, Any]) -> None:
+    """What was chosen for each tuned instance and everything that was tried, JSON, with its record beside it."""
+    write_text(path, json.dumps(choices, indent=1) + "\n")
+    write_sidecar(path, provenance)
+
+
+def read_tuned(path: str | Path) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """Choices by instance, and their record.
+
+    Raises:
+        ReproError: the file was changed after it was made, or has no record.
+    """
+    provenance = require_sidecar(path)
+    return json.loads(Path(path).read_text(encoding="utf-8")), provenance

@@ -1,5 +1,6 @@
 """All metrics of one run as rows: detection on every OOD set and group, and how well ID classes are known."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,7 +35,7 @@ def evaluation_rows(
 ) -> list[Row]:
     """Rows with ``score``, ``level``, ``target``, ``metric``, ``rule``, ``value``, ``complete``.
 
-    Levels are ``set``, ``group``, ``interval`` (of a set, over images) and ``id``.
+    Levels are ``set``, ``group``, ``interval`` (of a set, over images), ``id`` and, by :func:`tuned_rows`, ``tuned``.
 
     Args:
         settings: ``task``, ``sets``, ``groups`` (group -> all its sets, also those that cannot be had here) and
@@ -76,6 +77,15 @@ def identification_rows(task: str, train: Features, test: Features, readout: Rea
         if test.logits is not None and test.logits.shape[1] > 1:
             values["ece", "15_bins"] = expected_calibration_error(test.logits, test.labels)
     return [_row("", "id", "test", metric, rule, value) for (metric, rule), value in values.items()]
+
+
+def tuned_rows(choices: Mapping[str, Mapping[str, Any]]) -> list[Row]:
+    """One row a tuned parameter: ``target`` is its name, ``value`` what was chosen, ``rule`` the metric it went by."""
+    return [
+        _row(score, "tuned", key, "chosen", choice["by"], value if isinstance(value, str) else json.dumps(value))
+        for score, choice in choices.items()
+        for key, value in choice["chosen"].items()
+    ]
 
 
 def _predictions(train: Features, test: Features, readout: Readout) -> list[tuple[str, np.ndarray]]:

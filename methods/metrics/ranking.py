@@ -37,6 +37,11 @@ def fpr_ood_positive(counts: Counts, tpr: float = 0.95) -> float:
     return fpr_at_least(counts.swapped(), tpr)
 
 
+def fpr_percentile(id_scores: np.ndarray, ood_scores: np.ndarray, tpr: float = 0.95) -> float:
+    """Share of OOD scores strictly above the interpolated (1 - ``tpr``) quantile of ID scores (PALM's rule)."""
+    return float((ood_scores > np.quantile(id_scores, 1 - tpr)).mean())
+
+
 def detection_error(counts: Counts) -> float:
     """Least (1 - TPR + FPR) / 2 over all thresholds: the error of the best one if ID and OOD are equally frequent."""
     positives, negatives = counts.positives[-1], counts.negatives[-1]
@@ -57,6 +62,7 @@ def detection_metrics(id_scores: np.ndarray, ood_scores: np.ndarray) -> list[tup
     swapped = counts.swapped()
     rows = [("auroc", "", auroc(counts))]
     rows += [("fpr95", name, rule(counts)) for name, rule in FPR_RULES.items()]
+    rows.append(("fpr95", "percentile", fpr_percentile(id_scores, ood_scores)))
     for name, rule in (("average_precision", average_precision), ("trapezoid", trapezoid_precision)):
         rows += [("aupr_in", name, rule(counts)), ("aupr_out", name, rule(swapped))]
     return [*rows, ("detection_error", "", detection_error(counts))]

@@ -12,6 +12,7 @@ ARROWS = {1: " ↑", -1: " ↓", 0: ""}
 LATEX_ARROWS = {1: r"~$\uparrow$", -1: r"~$\downarrow$", 0: ""}
 _ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "±": r"$\pm$",
+    "†": r"\textdagger{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",

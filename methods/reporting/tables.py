@@ -13,6 +13,7 @@ import numpy as np
 from methods.errors import refuse
 from methods.metrics.ranks import average_ranks, critical_difference
 from methods.metrics.seeds import LEAST, Spread, spread
+from methods.reporting.tuned import MARK, is_tuned, tuned_note, untuned_notes
 
 METRICS = {
     "fpr95": ("FPR95", -1),
@@ -27,7 +28,6 @@ COSTS = {
     "peak_process_bytes": ("peak_process_mib", "Process memory (MiB)", 2**-20),
     "peak_gpu_bytes": ("peak_gpu_mib", "GPU memory (MiB)", 2**-20),
 }
-AUPR_RULE = "average_precision"
 ID_RULES = ("classifier", "prototype", "class_mean", "average_precision")
 
 RunRows = Sequence[tuple[tuple[str, str, int], Sequence[Mapping[str, str]]]]
@@ -83,18 +83,32 @@ def main_table(settings: Mapping[str, Any], runs: RunRows) -> Table:
     table = Table(columns, [], [], _caption(settings, protocols), _notes(settings))
     for method, label in settings["methods"]:
         for protocol in protocols:
-            own = [rows for (name, p, _), rows in runs if name == method and p == protocol]
-            present = {row["score"] for rows in own for row in rows}
-            for score, score_label in settings["scores"]:
-                if score in settings["run_scores"][method] and score in present:
-                    table.rows.append((_row_label(label, protocol, protocols), score_label))
-                    table.cells.append([_cell(own, score, column, settings) for column in columns])
+            by_seed = {seed: rows for (name, p, seed), rows in runs if name == method and p == protocol}
+            _add_rows(table, (method, _row_label(label, protocol, protocols)), by_seed, settings)
     refuse(
         not table.rows,
         f"The table {settings['caption']!r} has no row: no run has one of its scores on an OOD set that can be had "
         "here. Look at datasets.unavailable in the config and at the table's scores.",
     )
     return table
+
+
+def _add_rows(
+    table: Table,
+    method: tuple[str, str],
+    by_seed: Mapping[int, Sequence[Mapping[str, str]]],
+    settings: Mapping[str, Any],
+) -> None:
+    """One row a score that the runs of one method (name, label) have, with a note on each that was tuned."""
+    own = list(by_seed.values())
+    present = {row["score"] for rows in own for row in rows if row["level"] != "tuned"}
+    for score, label in settings["scores"]:
+        if score not in settings["run_scores"][method[0]] or score not in present:
+            continue
+        if is_tuned(own, score):
+            table.notes.append(tuned_note(score, label, method[1], by_seed, settings["tuning"]["sets"]))
+        table.rows.append((method[1], label + MARK if is_tuned(own, score) else label))
+        table.cells.append([_cell(own, score, column, settings) for column in table.columns])
 
 
 def cost_table(settings: Mapping[str, Any], runs: RunRows) -> Table:
@@ -107,6 +121,8 @@ def cost_table(settings: Mapping[str, Any], runs: RunRows) -> Table:
     for method, label in settings["methods"]:
         for protocol in protocols:
             own = [rows for (name, p, _), rows in runs if name == method and p == protocol]
+            if not own:
+                continue
             table.rows.append((_row_label(label, protocol, protocols), ""))
             table.cells.append(
                 [spread([scale * float(rows[0][key]) for rows in own]) for key, (*_, scale) in costs.items()]
@@ -173,7 +189,7 @@ def _pick(
         own = {row["rule"]: row for row in rows if row["level"] == "id"}
         return next((own[rule] for rule in ID_RULES if rule in own), None)
     level, target, metric = column.key.split(":")
-    rule = {"fpr95": settings["fpr_rule"], "auroc": ""}.get(metric, AUPR_RULE)
+    rule = {"fpr95": settings["fpr_rule"], "auroc": ""}.get(metric, settings["aupr_rule"])
     wanted = (score, level, target, metric, rule)
     return next((r for r in rows if (r["score"], r["level"], r["target"], r["metric"], r["rule"]) == wanted), None)
 
@@ -190,13 +206,18 @@ def _caption(settings: Mapping[str, Any], protocols: list[str]) -> str:
     rules = {
         "closest": "FPR at the threshold whose TPR is closest to 95 %, ID positive",
         "at_least": "FPR at the highest threshold with a TPR of at least 95 %, ID positive",
+        "percentile": "FPR strictly above the interpolated 5th percentile of ID scores, ID positive",
         "ood_positive": "FPR at a TPR of at least 95 %, OOD positive",
     }
     parts = [settings["caption"], f"Percent, mean ± standard deviation over seeds {_seeds(settings)}"]
     if "fpr95" in settings["metrics"]:
         parts.append(f"FPR95: {rules[settings['fpr_rule']]}")
     if {"aupr_in", "aupr_out"} & set(settings["metrics"]):
-        parts.append("AUPR: average precision")
+        rules = {
+            "average_precision": "average precision",
+            "trapezoid": "area under the precision-recall curve by trapezoids",
+        }
+        parts.append(f"AUPR: {rules[settings['aupr_rule']]}")
     parts.append(f"Protocol: {', '.join(protocols)}; precision {settings['precision']}")
     if settings["task"] == "single_label":
         parts.append("ID accuracy by the classifier where the method has one, else by the nearest prototype")
@@ -219,7 +240,7 @@ def _notes(settings: Mapping[str, Any]) -> list[str]:
         notes.append(f"{label} is left out: its outlier set {title} is not available here.")
     for score, label, reason in settings["left_out_scores"]:
         notes.append(f"{score} is left out for {label}: it needs {reason}.")
-    return notes
+    return [*notes, *untuned_notes(settings["tuning"]["untuned"])]
 
 
 def _seeds(settings: Mapping[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """Fitting and applying the score instances of a run.
 
 A score is a module with a RECORD and ``score(features, fitted, parameters) -> (N,)``, higher = more in-distribution;
-one that learns from the ID training set also has ``fit(train, readout, parameters) -> arrays``. A score that needs the
+one that learns from the ID training set also has ``fit(train, readout, parameters) -> arrays``, and is given the
+validation set instead if its parameter ``fit_on`` is "validation". A score that needs the
 training embeddings themselves says so (``train_embedding``) and finds them in ``fitted``. A record with ``sweep`` names
 the parameter whose values ``sweep(features, fitted, parameters, values) -> {value: (N,)}`` scores all at once.
 
@@ -10,26 +11,41 @@ them as an array gets them, at the price of the memory.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from methods import registry
-from methods.errors import ReproError
+from methods.errors import ReproError, refuse
 from methods.features.arrays import Features, Fitted, Readout, check_finite
 
 Instances = Mapping[str, Mapping[str, Any]]
 _ARRAYS = ("logits", "embedding", "projection")
 
 
-def fit_instances(instances: Instances, train: Features, readout: Readout) -> Fitted:
-    """Arrays learnt by every instance from the ID training set; nothing for those that learn nothing."""
+def fit_instances(
+    instances: Instances, train: Features, readout: Readout, validation: Features | None = None
+) -> Fitted:
+    """Arrays learnt by every instance from an ID split; nothing for those that learn nothing.
+
+    Args:
+        instances: name -> parameters.
+        train: ID training features.
+        readout: classifier and prototypes.
+        validation: ID validation features, for the instances whose ``fit_on`` says so.
+
+    Raises:
+        ReproError: features or readout lack what a score needs.
+    """
     _require_parts(instances, train, "the training features")
     _require_readout(instances, readout)
     fitted = {}
     for name, parameters in instances.items():
-        module = registry.load("scores", parameters["score"])
-        fitted[name] = module.fit(train, readout, parameters) if hasattr(module, "fit") else {}
+        module, source = registry.load("scores", parameters["score"]), train
+        if parameters.get("fit_on") == "validation":
+            refuse(validation is None, f"The score {name!r} is fitted on ID validation features, which are not given.")
+            source = cast(Features, validation)
+        fitted[name] = module.fit(source, readout, parameters) if hasattr(module, "fit") else {}
     return fitted
 
 

@@ -1,6 +1,6 @@
 """Isolation forest (Liu et al., ICDM 2008) on logits, as in the multi-label comparison of Wang et al. (2021).
 
-The papers fit it on logits of the validation split; here it is the training split, the only one that reaches a fit.
+The papers fit it on logits of the validation split: ``fit_on: validation``.
 Trees are no arrays: what is stored are the logits, and the forest grows from them again, the same for the same seed.
 """
 
@@ -28,7 +28,7 @@ RECORD = {
         },
         "seed": {"type": "integer", "minimum": 0, "default": 42, "description": "of the forest, not of the run"},
         "fit_on": {
-            "enum": ["train"],
+            "enum": ["train", "validation"],
             "default": "train",
             "description": "ID split of the fit; the papers take validation",
         },
@@ -37,13 +37,13 @@ RECORD = {
 
 
 def fit(train: Features, readout: Readout, parameters: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Logits (M, C) of the training images, in their order: the forest depends on it.
+    """Logits (M, C) of the images of ``fit_on``, in their order: the forest depends on it.
 
     Raises:
         ReproError: there is one image only.
     """
     logits = np.asarray(train.logits)
-    refuse(len(logits) < 2, f"There are {len(logits)} ID training images: an isolation forest needs at least two.")
+    refuse(len(logits) < 2, f"There are {len(logits)} ID images to fit on: an isolation forest needs at least two.")
     return {"logits": logits}
 
 

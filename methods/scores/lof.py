@@ -1,6 +1,6 @@
 """Local outlier factor (Breunig et al., SIGMOD 2000) of logits, as in the multi-label comparison of Wang et al. (2021).
 
-The papers fit it on logits of the validation split; here it is the training split, the only one that reaches a fit.
+The papers fit it on logits of the validation split: ``fit_on: validation``.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ RECORD = {
     "parameters": {
         "neighbours": {"type": "integer", "minimum": 1, "default": 20, "description": "k"},
         "fit_on": {
-            "enum": ["train"],
+            "enum": ["train", "validation"],
             "default": "train",
             "description": "ID split of the fit; the papers take validation",
         },
@@ -31,13 +31,13 @@ _LEAST_DISTANCE = 1e-10  # as scikit-learn: the density of duplicates stays fini
 
 
 def fit(train: Features, readout: Readout, parameters: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Logits (M, C) of the training images, distance to their k-th neighbour (M,) and their density (M,).
+    """Logits (M, C) of the images of ``fit_on``, distance to their k-th neighbour (M,) and their density (M,).
 
     Raises:
         ReproError: there are not more than k images.
     """
     logits, k = np.asarray(train.logits, dtype=np.float64), parameters["neighbours"]
-    refuse(len(logits) <= k, f"LOF asks for {k} neighbours among {len(logits)} ID training images: choose fewer.")
+    refuse(len(logits) <= k, f"LOF asks for {k} neighbours among {len(logits)} ID images to fit on: choose fewer.")
     distances, nearest = NearestNeighbors(n_neighbors=k).fit(logits).kneighbors()
     return {"logits": logits, "reach": distances[:, -1], "density": _density(distances, distances[nearest, -1])}
 
@@ -45,8 +45,8 @@ def fit(train: Features, readout: Readout, parameters: Mapping[str, Any]) -> dic
 def score(features: Features, fitted: Mapping[str, np.ndarray], parameters: Mapping[str, Any]) -> np.ndarray:
     """(N,) -mean_{o in N_k(z)} density(o) / density(z) of logits z (N, C); equals scikit-learn's score_samples.
 
-    N_k(z) are the k nearest ID training logits, and density(z) = 1 / mean_{o in N_k(z)} max(||z - o||, d_k(o)) with the
-    distance d_k(o) of o to its own k-th nearest.
+    N_k(z) are the k nearest logits of the ID images it was fitted on, and density(z) = 1 / mean_{o in N_k(z)}
+    max(||z - o||, d_k(o)) with the distance d_k(o) of o to its own k-th nearest.
     """
     search = NearestNeighbors(n_neighbors=parameters["neighbours"]).fit(fitted["logits"])
     distances, nearest = search.kneighbors(np.asarray(features.logits, dtype=np.float64))

@@ -41,4 +41,4 @@ def fit(train: Features, readout: Readout, parameters: Mapping[str, Any]) -> dic
 
 def score(features: Features, fitted: Mapping[str, np.ndarray], parameters: Mapping[str, Any]) -> np.ndarray:
     """(N,) max_c -1/2 (f - mu_c)' pinv(Sigma) (f - mu_c) of normalised embeddings f (N, D)."""
-    return -nearest_squared(normalised(features.embedding) @ fitted["whitening"], fitted["whitened_means"]) / 2
+    return -nearest_squared(features.embedding, normalised, fitted["whitening"], fitted["whitened_means"]) / 2

@@ -7,7 +7,7 @@ import numpy as np
 
 from methods.errors import refuse
 from methods.features.arrays import Features, Readout
-from methods.scores.moments import Moments, chosen_transform, moments, nearest_squared, whitening
+from methods.scores.moments import Moments, centred, chosen_transform, moments, nearest_squared, whitening
 
 RECORD = {
     "title": "Mahalanobis (within-class covariance)",
@@ -39,8 +39,8 @@ def fit(train: Features, readout: Readout, parameters: Mapping[str, Any]) -> dic
 
 def score(features: Features, fitted: Mapping[str, np.ndarray], parameters: Mapping[str, Any]) -> np.ndarray:
     """(N,) max_c -1/2 (f - mu_c)' pinv(Sigma) (f - mu_c); Sigma = 1/n sum_i (f_i - mu_y(i))(f_i - mu_y(i))'."""
-    x = chosen_transform(parameters)(features.embedding) - fitted["mean"]
-    return -nearest_squared(x @ fitted["whitening"], fitted["whitened_means"]) / 2
+    prepare = centred(parameters, fitted["mean"])
+    return -nearest_squared(features.embedding, prepare, fitted["whitening"], fitted["whitened_means"]) / 2
 
 
 def tied_whitening(known: Moments) -> np.ndarray:

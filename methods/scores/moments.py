@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg.blas import dsyrk
+from scipy.linalg import qr
+from scipy.linalg.blas import dsyrk, dtrmm
 from scipy.sparse import csr_array
 
 from methods.errors import refuse
 from methods.features.rows import Array, blocks
 from methods.metrics.vectors import unit_rows
+
+_SCORED = 1024  # rows whitened at a time
 
 Transform = Callable[[np.ndarray], np.ndarray]
 
@@ -28,6 +31,12 @@ def normalised(rows: np.ndarray) -> np.ndarray:
 def chosen_transform(parameters: Mapping[str, Any]) -> Transform:
     """Unit rows or rows as they are, by the parameter ``normalise``."""
     return normalised if parameters["normalise"] else as_float64
+
+
+def centred(parameters: Mapping[str, Any], mean: np.ndarray) -> Transform:
+    """The chosen transform, less the ``mean`` (D,) of transformed training rows."""
+    transform = chosen_transform(parameters)
+    return lambda rows: transform(rows) - mean
 
 
 @dataclass(frozen=True)
@@ -95,18 +104,42 @@ def class_sums(x: np.ndarray, index: np.ndarray, classes: int) -> np.ndarray:
 def whitening(covariance: np.ndarray) -> np.ndarray:
     """(D, R) W with W W' = pseudo-inverse of a (D, D) covariance, on the directions that are above rounding.
 
+    W is zero above its diagonal, so that whitening costs half a matrix product where R = D.
+
     Raises:
         ReproError: no direction varies.
     """
     variance, axes = np.linalg.eigh(covariance)
     kept = variance > max(variance.max(), 0) * len(variance) * np.finfo(np.float64).eps
     refuse(not kept.any(), "The ID training features are all equal: their covariance has no inverse.")
-    return axes[:, kept] / np.sqrt(variance[kept])
+    (upper,) = qr((axes[:, kept] / np.sqrt(variance[kept])).T, mode="r")
+    return np.ascontiguousarray(upper.T)
 
 
-def nearest_squared(x: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """(N,) squared distance of each row of (N, R) to the nearest of (C, R) centres."""
-    products = x @ centres.T
-    products *= -2
-    products += (centres**2).sum(axis=1)
-    return np.maximum((x**2).sum(axis=1) + products.min(axis=1), 0)
+def nearest_squared(rows: Array, prepare: Transform, axes: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """(N,) squared distance of each whitened row to the nearest whitened centre.
+
+    Rows are taken block by block, so that what is made of them on the way stays in the processor's cache.
+
+    Args:
+        rows: (N, D).
+        prepare: applied to each block, to float64.
+        axes: (D, R) from :func:`whitening`.
+        centres: (C, R), whitened.
+    """
+    towards, lengths = axes @ centres.T, (centres**2).sum(axis=1)
+    found = np.empty(len(rows))
+    for part, block in blocks(rows, _SCORED):
+        x = prepare(block)
+        products = x @ towards
+        products *= -2
+        products += lengths
+        found[part] = products.min(axis=1) + squared_lengths(x, axes)
+    return np.maximum(found, 0)
+
+
+def squared_lengths(x: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """(N,) squared lengths of the whitened rows x W of x (N, D), W from :func:`whitening`."""
+    square = axes.shape[0] == axes.shape[1]
+    white = dtrmm(1.0, axes.T, x.T).T if square else x @ axes
+    return np.einsum("ij,ij->i", white, white)

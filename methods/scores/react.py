@@ -21,7 +21,12 @@ RECORD = {
             "minimum": 0,
             "maximum": 100,
             "default": 90,
-            "description": "of all ID training activations, where they are cut",
+            "description": "of all ID activations, where they are cut",
+        },
+        "fit_on": {
+            "enum": ["train", "validation"],
+            "default": "train",
+            "description": "ID split of the activations; OpenOOD takes validation",
         },
         "variant": {
             "enum": ["clip", "zero"],

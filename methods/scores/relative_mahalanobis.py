@@ -7,7 +7,7 @@ import numpy as np
 
 from methods.features.arrays import Features, Readout
 from methods.scores.mahalanobis_within import tied_whitening
-from methods.scores.moments import chosen_transform, moments, nearest_squared, whitening
+from methods.scores.moments import centred, chosen_transform, moments, nearest_squared, whitening
 
 RECORD = {
     "title": "Relative Mahalanobis",
@@ -42,6 +42,7 @@ def score(features: Features, fitted: Mapping[str, np.ndarray], parameters: Mapp
 
     Sigma is the tied within-class covariance, Sigma_0 the covariance of all training features, both with 1/n.
     """
-    x = chosen_transform(parameters)(features.embedding) - fitted["mean"]
-    nearest = nearest_squared(x @ fitted["within"], fitted["whitened_means"])
-    return ((x @ fitted["background"]) ** 2).sum(axis=1) - nearest
+    rows, prepare = features.embedding, centred(parameters, fitted["mean"])
+    alone = np.zeros((1, fitted["background"].shape[1]))
+    nearest = nearest_squared(rows, prepare, fitted["within"], fitted["whitened_means"])
+    return nearest_squared(rows, prepare, fitted["background"], alone) - nearest

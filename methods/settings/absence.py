@@ -27,6 +27,7 @@ def _splits(study: Study) -> Iterator[tuple[str, str]]:
     for name in study.evaluate:
         yield from _id_splits(study, name)
         yield from ((ood, part["split"]) for ood, part in study.benchmarks[name]["ood"].items())
+        yield from ((ood, part["split"]) for ood, part in study.benchmarks[name]["ood_validation"].items())
         if exposure := study.benchmarks[name].get("outlier_exposure"):
             yield exposure["dataset"], exposure["split"]
 
@@ -74,6 +75,13 @@ def _note_ood_sets(study: Study, name: str) -> None:
     gone = [ood for ood in study.benchmarks[name]["ood"] if ood not in study.ood_sets(name)]
     for ood in gone:
         study.notices.append(f"the OOD set {ood} of {name} is not available here{_why(study, ood)}")
+    wanted, there = study.benchmarks[name]["ood_validation"], study.ood_validation(name)
+    shown = {score for scores in study.evaluate[name].values() for score in scores}
+    if not any("tune" in study.scores[score] for score in shown):
+        return
+    for ood in (ood for ood in wanted if ood not in there):
+        what = f"tuned without the OOD set {ood}" if there else f"not tuned, which takes the OOD set {ood}"
+        study.notices.append(f"scores on {name} are {what}, not available here{_why(study, ood)}")
 
 
 def _evaluations(study: Study) -> list[dict[str, dict[str, list[str]]]]:

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from methods import registry
-from methods.data.overlap import share_images
+from methods.settings.check_sets import benchmark_problems, share, unknown
 from methods.settings.needs import unmet_needs
 from methods.settings.parts import part_problems
-from methods.settings.schema import nearest
 from methods.settings.study import Study
+from methods.settings.tuning import CHOICE_KEYS, fits_on_validation, grid_problems
 from methods.training.switches import switch_problems
 
 # Figure options that every kind takes; the schema of papers describes them.
@@ -28,6 +28,7 @@ TARGETS = frozenset(
         "train",
         "extract_features",
         "extract_readout",
+        "tune_scores",
         "fit_scores",
         "score",
         "score_network",
@@ -42,7 +43,7 @@ TARGETS = frozenset(
 
 def study_problems(study: Study) -> list[str]:
     """Every problem of a joined study, one sentence each."""
-    return [*_config(study), *_scores(study), *_benchmarks(study), *_methods(study), *_outputs(study)]
+    return [*_config(study), *_scores(study), *benchmark_problems(study), *_methods(study), *_outputs(study)]
 
 
 def _config(study: Study) -> Iterator[str]:
@@ -52,7 +53,7 @@ def _config(study: Study) -> Iterator[str]:
     if len(set(study.config["protocols"])) != len(study.config["protocols"]):
         yield "config.protocols names a protocol twice: its runs would write the same files twice"
     for name in study.config["datasets"]["unavailable"]:
-        yield from _unknown("config.datasets.unavailable", name, study.catalog)
+        yield from unknown("config.datasets.unavailable", name, study.catalog)
     for name in study.papers:
         if name in TARGETS:
             yield f"papers/{name}.yaml: the name {name!r} is a target of the workflow, choose another"
@@ -60,83 +61,21 @@ def _config(study: Study) -> Iterator[str]:
 
 def _scores(study: Study) -> Iterator[str]:
     for name, score in study.scores.items():
-        yield from part_problems("scores", "score", score, f"scores.{name}", "label")
-
-
-def _benchmarks(study: Study) -> Iterator[str]:
-    for name, benchmark in study.benchmarks.items():
-        place = f"benchmarks.{name}"
-        yield from part_problems("networks", "name", benchmark["network"], f"{place}.network")
-        source = benchmark["in_distribution"]
-        for role in ("train", "validation", "test"):
-            yield from _split(study, f"{place}.in_distribution", source["dataset"], source[role])
-        if source["dataset"] in study.catalog:
-            yield from _task(study, place, benchmark)
-        for ood, part in benchmark["ood"].items():
-            yield from _split(study, f"{place}.ood", ood, part["split"])
-        yield from _sizes(study, place, benchmark)
-        if source["dataset"] in benchmark["ood"]:
-            yield f"{place}.ood holds the ID set {source['dataset']!r} itself"
-        train, test = ((source["dataset"], source[role]) for role in ("train", "test"))
-        if train == test or _share(study, train, test):
-            yield f"{place}.in_distribution: the splits {source['train']} and {source['test']} share images"
-        if "outlier_exposure" in benchmark:
-            yield from _outliers(study, place, benchmark)
-
-
-def _sizes(study: Study, place: str, benchmark: Mapping[str, Any]) -> Iterator[str]:
-    """Sets that a render without resizing cannot take."""
-    render, exposure = benchmark["render"], benchmark.get("outlier_exposure", {}).get("dataset")
-    names = {benchmark["in_distribution"]["dataset"], *benchmark["ood"], *([exposure] if exposure else [])}
-    for name in sorted(names & set(study.catalog)) if render["resize"] == "native" else ():
-        size = study.catalog[name].get("image_size")  # where it varies, prepare_images finds out
-        if size not in (None, [render["size"]] * 2):
-            yield f"{place}.render asks for {render['size']} pixels without resizing, {name} has {size[0]}x{size[1]}"
-
-
-def _task(study: Study, place: str, benchmark: Mapping[str, Any]) -> Iterator[str]:
-    record = study.catalog[benchmark["in_distribution"]["dataset"]]
-    if record["task"] != benchmark["task"]:
-        yield f"{place}.task is {benchmark['task']}, its ID set has {record['task']} labels"
-    if not record["classes"]:
-        yield f"{place}: its ID set {benchmark['in_distribution']['dataset']} lists no classes in the catalog"
-
-
-def _outliers(study: Study, place: str, benchmark: Mapping[str, Any]) -> Iterator[str]:
-    exposure = benchmark["outlier_exposure"]
-    yield from _split(study, f"{place}.outlier_exposure", exposure["dataset"], exposure["split"])
-    trained = (exposure["dataset"], exposure["split"])
-    source = benchmark["in_distribution"]
-    for role in ("train", "test"):
-        inside = (source["dataset"], source[role])
-        if trained == inside or _share(study, trained, inside):
-            yield f"{place}: outlier exposure {'/'.join(trained)} shares images with the ID {role} split"
-    for name, part in benchmark["ood"].items():
-        if trained == (name, part["split"]):
-            yield f"{place}: {name}/{part['split']} is outlier exposure and OOD test set at once"
-        elif _share(study, trained, (name, part["split"])):
-            yield f"{place}: outlier exposure {'/'.join(trained)} and OOD set {name}/{part['split']} share images"
-
-
-def _share(study: Study, *parts: tuple[str, str]) -> bool:
-    known = all(split in study.catalog.get(dataset, {}).get("splits", {}) for dataset, split in parts)
-    return known and share_images(study.catalog, *parts)
-
-
-def _split(study: Study, place: str, dataset: str, split: str) -> Iterator[str]:
-    yield from _unknown(place, dataset, study.catalog)
-    if dataset in study.catalog:
-        yield from _unknown(f"{place}: split of {dataset}", split, study.catalog[dataset]["splits"])
+        found = part_problems("scores", "score", score, f"scores.{name}", *CHOICE_KEYS)
+        for line in found:
+            missing = "tune" in score and "lacks the key" in line
+            yield f"{line}: the value that holds where a benchmark has no ood_validation set" if missing else line
+        yield from () if found else grid_problems(name, score)
 
 
 def _methods(study: Study) -> Iterator[str]:
     for name, paper in study.papers.items():
         for method, recipe in paper["recipes"].items():
             for benchmark in recipe.get("on", {}):
-                yield from _unknown(f"papers/{name}.yaml.recipes.{method}.on", benchmark, study.benchmarks)
+                yield from unknown(f"papers/{name}.yaml.recipes.{method}.on", benchmark, study.benchmarks)
     for benchmark, methods in study.evaluate.items():
         place = f"evaluate.{benchmark}"
-        yield from _unknown("evaluate", benchmark, study.benchmarks)
+        yield from unknown("evaluate", benchmark, study.benchmarks)
         if benchmark not in study.benchmarks:
             continue
         for method, scores in methods.items():
@@ -147,13 +86,14 @@ def _methods(study: Study) -> Iterator[str]:
             for score in scores:
                 yield from _score_fits(study, benchmark, method, score)
             yield from _some_score(study, benchmark, method, scores)
+        yield from _scores_on_validation(study, benchmark)
 
 
 def _missing_recipe(study: Study, place: str, method: str) -> Iterator[str]:
     owners = {name: paper["name"] for paper in study.papers.values() for name in paper["recipes"]}
     if method in owners:
         yield f"{place} names the recipe {method!r} of {owners[method]}: take it over with `use: {owners[method]}`"
-    yield from _unknown(place, method, owners)
+    yield from unknown(place, method, owners)
 
 
 def _recipe(study: Study, benchmark: str, method: str) -> Iterator[str]:
@@ -173,31 +113,41 @@ def _recipe(study: Study, benchmark: str, method: str) -> Iterator[str]:
             yield f"{place} trains with outliers, which the benchmark {benchmark} does not name (outlier_exposure)"
         if "outlier_batch" not in recipe:
             yield f"{place} lacks the key 'outlier_batch'"
-    for protocol in study.config["protocols"]:
-        if protocol not in record["protocols"]:
-            yield f"config.protocols: {record['title']} has no protocol {protocol!r} yet, only {record['protocols']}"
+    if not study.protocols(benchmark, method):
+        asked, offered = (" or ".join(names) for names in (study.config["protocols"], record["protocols"]))
+        yield f"config.protocols: {record['title']} has no protocol {asked}, only {offered}"
     if recipe["selection"]["rule"] == "best_validation":
-        yield from _validation(study, benchmark, place, recipe)
+        if "head" not in recipe:
+            rule = "best_validation, which needs a classifier head: use last or best_train_loss"
+            yield f"{place}.selection.rule is {rule}"
+        yield from _validation_apart(study, benchmark, f"{place} selects its weights")
     yield from switch_problems(record, recipe["switches"], f"{place}.switches")
 
 
-def _validation(study: Study, benchmark: str, place: str, recipe: Mapping[str, Any]) -> Iterator[str]:
+def _validation_apart(study: Study, benchmark: str, what: str) -> Iterator[str]:
     source = study.benchmarks[benchmark]["in_distribution"]
     parts = [(source["dataset"], source[role]) for role in ("train", "validation", "test")]
-    if "head" not in recipe:
-        yield f"{place}.selection.rule is best_validation, which needs a classifier head: use last or best_train_loss"
     for other in (parts[0], parts[2]):
-        if _share(study, parts[1], other):
+        if share(study, parts[1], other):
             yield (
-                f"{place} selects its weights on {'/'.join(parts[1])}, which shares images with {'/'.join(other)} of "
+                f"{what} on {'/'.join(parts[1])}, which shares images with {'/'.join(other)} of "
                 f"the benchmark {benchmark}: name splits that are apart under in_distribution"
             )
+
+
+def _scores_on_validation(study: Study, benchmark: str) -> Iterator[str]:
+    """A score that is tuned or fitted on the ID validation split asks for one that is apart from the others."""
+    shown = dict.fromkeys(name for scores in study.evaluate[benchmark].values() for name in scores)
+    for name in shown:
+        score = study.scores.get(name, {})
+        if fits_on_validation(score) or ("tune" in score and study.benchmarks[benchmark]["ood_validation"]):
+            yield from _validation_apart(study, benchmark, f"The score {name} is tuned or fitted")
 
 
 def _score_fits(study: Study, benchmark: str, method: str, instance: str) -> Iterator[str]:
     place = f"evaluate.{benchmark}.{method}"
     if instance not in study.scores:
-        yield from _unknown(place, instance, study.scores)
+        yield from unknown(place, instance, study.scores)
         return
     record = registry.records("scores").get(study.scores[instance]["score"])
     if record is None:
@@ -232,7 +182,7 @@ def _figure(study: Study, place: str, figure: Mapping[str, Any]) -> Iterator[str
         yield f"{place}.seed is {figure['seed']}, config.seeds has {study.config['seeds']}"
     if isinstance(score := figure.get("score"), str) and figure["benchmark"] in study.evaluate:
         shown = {name for scores in study.evaluate[figure["benchmark"]].values() for name in scores}
-        yield from _unknown(f"{place}.score", score, shown)
+        yield from unknown(f"{place}.score", score, shown)
     head = figure.get("head_classes")
     if isinstance(head, int) and figure["benchmark"] in study.benchmarks:
         dataset = study.benchmarks[figure["benchmark"]]["in_distribution"]["dataset"]
@@ -263,22 +213,16 @@ def _figure_scores(study: Study, paper: Mapping[str, Any], place: str, figure: M
 def _entry(study: Study, place: str, entry: Mapping[str, Any]) -> Iterator[str]:
     benchmark = entry["benchmark"]
     if benchmark not in study.evaluate:
-        yield from _unknown(f"{place}.benchmark", benchmark, study.evaluate)
+        yield from unknown(f"{place}.benchmark", benchmark, study.evaluate)
         return
     methods = study.evaluate[benchmark]
     for method in entry.get("methods", []):
-        yield from _unknown(f"{place}.methods", method, methods)
+        yield from unknown(f"{place}.methods", method, methods)
     for score in entry.get("scores", []):
-        yield from _unknown(f"{place}.scores", score, {s for scores in methods.values() for s in scores})
+        yield from unknown(f"{place}.scores", score, {s for scores in methods.values() for s in scores})
     if benchmark in study.benchmarks:
         ood = study.benchmarks[benchmark]["ood"]
         for dataset in entry.get("sets", []):
-            yield from _unknown(f"{place}.sets", dataset, ood)
+            yield from unknown(f"{place}.sets", dataset, ood)
         for group in entry.get("groups", []):
-            yield from _unknown(f"{place}.groups", group, {g for part in ood.values() for g in part["groups"]})
-
-
-def _unknown(place: str, name: object, known: Iterable[str]) -> Iterator[str]:
-    names = list(known)
-    if name not in names:
-        yield f"{place} names {name!r}: {nearest(name, names)}"
+            yield from unknown(f"{place}.groups", group, {g for part in ood.values() for g in part["groups"]})

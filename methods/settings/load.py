@@ -13,6 +13,7 @@ from methods.settings.papers import complete_recipe, load_paper, recipe_on, reso
 from methods.settings.parts import complete_part
 from methods.settings.schema import load_schema, problems, typed, with_defaults
 from methods.settings.study import Study
+from methods.settings.tuning import CHOICE_KEYS
 
 
 def load_config(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,4 +128,4 @@ def _complete(study: Study) -> None:
     for recipe in study.recipes.values():
         recipe["objective"] = complete_part("objectives", "name", recipe["objective"])
     for name, score in study.scores.items():
-        study.scores[name] = complete_part("scores", "score", score, "label")
+        study.scores[name] = complete_part("scores", "score", score, *CHOICE_KEYS)

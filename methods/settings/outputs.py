@@ -36,6 +36,7 @@ def table_settings(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[s
         "sets": [_set(study, entry["benchmark"], name) for name in benchmark["ood"]],
         "left_out": _left_out(study, paper, entry),
         "left_out_scores": _left_out_scores(study, paper, entry),
+        "tuning": _tuning(study, paper, entry),
         "precision": study.config["precision"],
     }
 
@@ -47,14 +48,22 @@ def figure_seed(study: Study, entry: Mapping[str, Any]) -> int:
 
 def figure_caption(study: Study, entry: Mapping[str, Any]) -> str:
     """Caption with the seed and protocol shown."""
-    return f"{entry['caption']}. Seed {figure_seed(study, entry)}, protocol {study.config['protocols'][0]}."
+    protocols = {
+        run.protocol: None for run in study.runs(entry["benchmark"]) if run.protocol == shown_protocol(study, run)
+    }
+    return f"{entry['caption']}. Seed {figure_seed(study, entry)}, protocol {' or '.join(protocols)}."
+
+
+def shown_protocol(study: Study, run: Run) -> str:
+    """The protocol whose run of a method figures show: the first of the config that it offers."""
+    return study.protocols(run.benchmark, run.method)[0]
 
 
 def figure_runs(study: Study, paper: str, entry: Mapping[str, Any]) -> list[Run]:
-    """Runs a figure shows: the first protocol, one seed."""
-    seed, protocol = figure_seed(study, entry), study.config["protocols"][0]
+    """Runs a figure shows: the first protocol of a method, one seed."""
+    seed = figure_seed(study, entry)
     runs = study.runs(entry["benchmark"], _methods(study, paper, entry))
-    return [run for run in runs if run.seed == seed and run.protocol == protocol]
+    return [run for run in runs if run.seed == seed and run.protocol == shown_protocol(study, run)]
 
 
 def figure_settings(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,6 +136,18 @@ def _left_out_scores(study: Study, paper: str, entry: Mapping[str, Any]) -> list
         for score, reason in study.left_out_scores.get((benchmark, method), {}).items()
         if score in shown
     ]
+
+
+def _tuning(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Titles of the OOD validation sets, and (label, fixed values) of scores that cannot be tuned without one."""
+    sets = [study.catalog[name]["title"] for name in study.ood_validation(entry["benchmark"])]
+    shown = {name: study.scores[name] for name, _ in _scores(study, paper, entry)["scores"]}
+    untuned = [
+        [score.get("label", name), {key: score[key] for key in score["tune"]}]
+        for name, score in shown.items()
+        if "tune" in score and not sets
+    ]
+    return {"sets": sets, "untuned": untuned}
 
 
 def _scores(study: Study, paper: str, entry: Mapping[str, Any], network: bool = True) -> dict[str, Any]:

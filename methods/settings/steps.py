@@ -9,6 +9,7 @@ from typing import Any
 
 from methods.provenance import fingerprint
 from methods.registry import module_name, records
+from methods.settings import tuning
 from methods.settings.study import Run, Study
 from methods.source_digest import source_digest
 from methods.training.switches import resolve_switches
@@ -24,8 +25,9 @@ TRAINED = (
     "cpu_threads",
 )
 
-
 PREPARED = ("count", "list", "list_sha256", "select", "exclude", "ids_sha256", "content_sha256")
+_SETTLED = ("checkpoint_rule", "train_eval_norm")  # switches that shape other settings, not the training itself
+_NETWORK_SCORES = ("methods.features.network_scores", "methods.features.score_store", "methods.training.device")
 
 
 def prepare_settings(study: Study, dataset: str, split: str, render: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,19 +46,32 @@ def prepare_settings(study: Study, dataset: str, split: str, render: Mapping[str
 def train_settings(study: Study, run: Run) -> dict[str, Any]:
     """Settings of one training."""
     recipe, benchmark = study.recipe(run), study.benchmarks[run.benchmark]
-    record = records("objectives")[recipe["objective"]["name"]]
+    switches = resolved_switches(study, run)
     return {
         "task": benchmark["task"],
         "architecture": architecture(study, run),
         "normalisation": normalisation(study, run),
         "data": {role: "/".join(part) for role, part in train_sets(study, run).items()},
         "objective": recipe["objective"],
-        "switches": resolve_switches(record, run.protocol, recipe["switches"]),
+        "switches": {name: value for name, value in switches.items() if name not in _SETTLED},
         "precision": study.config["precision"],
         "protocol": run.protocol,
         "seed": run.seed,
         **{key: recipe[key] for key in TRAINED if key in recipe},
+        "selection": {"rule": selection_rule(study, run)},
     }
+
+
+def resolved_switches(study: Study, run: Run) -> dict[str, Any]:
+    """Every switch that concerns the objective of a run, with its value under the protocol or the recipe's own."""
+    recipe = study.recipe(run)
+    return resolve_switches(records("objectives")[recipe["objective"]["name"]], run.protocol, recipe["switches"])
+
+
+def selection_rule(study: Study, run: Run) -> str:
+    """Which weights are kept: what the recipe says or, where it says `last`, the switch checkpoint_rule."""
+    own = study.recipe(run)["selection"]["rule"]
+    return resolved_switches(study, run).get("checkpoint_rule", own) if own == "last" else own
 
 
 def architecture(study: Study, run: Run) -> dict[str, Any]:
@@ -85,6 +100,13 @@ def normalisation(study: Study, run: Run) -> dict[str, Any]:
     return study.recipe(run).get("normalisation", study.benchmarks[run.benchmark]["normalisation"])
 
 
+def evaluation_normalisation(study: Study, run: Run) -> dict[str, Any]:
+    """That of training or, where the switch train_eval_norm says so, the other one that the recipe names."""
+    other = study.recipe(run).get("evaluation_normalisation")
+    mismatched = resolved_switches(study, run).get("train_eval_norm") == "mismatched"
+    return other if other and mismatched else normalisation(study, run)
+
+
 def extract_settings(study: Study, run: Run, dataset: str, split: str) -> dict[str, Any]:
     """Settings of the extraction of one split, with the training whose model it must be."""
     return {**_model_settings(study, run), "dataset": dataset, "split": split}
@@ -95,14 +117,40 @@ def _model_settings(study: Study, run: Run) -> dict[str, Any]:
     return {
         "architecture": architecture(study, run),
         "training": fingerprint(train_settings(study, run)),
-        "normalisation": normalisation(study, run),
+        "normalisation": evaluation_normalisation(study, run),
         "cpu_threads": study.recipe(run)["cpu_threads"],
     }
 
 
 def score_settings(study: Study, run: Run) -> dict[str, dict[str, Any]]:
-    """Score instances of a run with their hyper-parameters."""
-    return {name: _unlabelled(study.scores[name]) for name in study.evaluate[run.benchmark][run.method]}
+    """Score instances of a run with their hyper-parameters, and for those that are tuned the values to try."""
+    return {name: tuning.settled(study, run.benchmark, name) for name in study.evaluate[run.benchmark][run.method]}
+
+
+def tune_settings(study: Study, run: Run) -> dict[str, Any]:
+    """Tuned instances of a run by what they are computed from, the splits, and the training behind network scores."""
+    parts = {key: _with_network(study, run, key == "network") for key in ("arrays", "network")}
+    parts = {key: {n: part for n, part in found.items() if "tune" in part} for key, found in parts.items()}
+    model = _model_settings(study, run) if parts["network"] else {}
+    return {**model, **parts, "parts": [list(part) for part in tuning.splits(study, run.benchmark)]}
+
+
+def tuned(study: Study, run: Run) -> bool:
+    """Whether an instance of the run is tuned."""
+    return any("tune" in part for part in score_settings(study, run).values())
+
+
+def fits_on_validation(study: Study, run: Run) -> bool:
+    """Whether an instance of the run learns from ID validation features, or may be chosen to."""
+    return any(map(tuning.fits_on_validation, score_settings(study, run).values()))
+
+
+def validation_parts(study: Study, run: Run) -> list[tuple[str, str]]:
+    """(data set, split) whose images a run needs to tune or fit its scores."""
+    parts = tuning.splits(study, run.benchmark)
+    if tuned(study, run):
+        return parts
+    return parts[:1] if fits_on_validation(study, run) else []
 
 
 def network_score_settings(study: Study, run: Run) -> dict[str, Any]:
@@ -132,10 +180,6 @@ def evaluate_settings(study: Study, run: Run) -> dict[str, Any]:
     return {"task": benchmark["task"], "sets": sets, "groups": groups, "bootstrap": resamples}
 
 
-def _unlabelled(score: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in score.items() if key != "label"}
-
-
 def prepare_digest(study: Study, dataset: str, split: str) -> str:
     """Digest of the code that prepares a split."""
     reader = study.catalog[dataset]["splits"][split]["reader"]["name"]
@@ -149,24 +193,37 @@ def train_digest(study: Study, run: Run) -> str:
 
 def extract_digest(study: Study, run: Run) -> str:
     """Digest of feature extraction with the network the run names."""
-    network = study.benchmarks[run.benchmark]["network"]["name"]
     engine = ["methods.features.extract", "methods.features.store", "methods.training.device"]
-    return source_digest([*engine, module_name("networks", network)])
+    return source_digest([*engine, _network_module(study, run)])
 
 
 def score_digest(study: Study, run: Run) -> str:
     """Digest of the scores the run names."""
-    names = {part["score"] for part in score_settings(study, run).values()}
     engine = ["methods.scores.base", "methods.features.score_store"]
-    return source_digest([*engine, *(module_name("scores", name) for name in names)])
+    return source_digest([*engine, *_score_modules(score_settings(study, run))])
+
+
+def tune_digest(study: Study, run: Run) -> str:
+    """Digest of tuning, with the scores that the run tunes and its network if one of them needs it."""
+    chosen = tune_settings(study, run)
+    through = ["methods.features.network_tuning", *_NETWORK_SCORES, _network_module(study, run)]
+    scores = _score_modules({**chosen["arrays"], **chosen["network"]})
+    engine = ["methods.scores.tuning", "methods.features.score_store", *(through if chosen["network"] else ())]
+    return source_digest([*engine, *scores])
 
 
 def network_score_digest(study: Study, run: Run) -> str:
     """Digest of the network scores that the run names, with its network."""
-    names = {part["score"] for part in _with_network(study, run, True).values()}
-    network = study.benchmarks[run.benchmark]["network"]["name"]
-    engine = ["methods.features.network_scores", "methods.features.score_store", "methods.training.device"]
-    return source_digest([*engine, module_name("networks", network), *(module_name("scores", name) for name in names)])
+    scores = _score_modules(_with_network(study, run, True))
+    return source_digest([*_NETWORK_SCORES, _network_module(study, run), *scores])
+
+
+def _score_modules(instances: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    return {module_name("scores", part["score"]) for part in instances.values()}
+
+
+def _network_module(study: Study, run: Run) -> str:
+    return module_name("networks", study.benchmarks[run.benchmark]["network"]["name"])
 
 
 def scores_need_training_set(study: Study, run: Run) -> bool:
@@ -182,4 +239,4 @@ def digest(*modules: str) -> str:
 
 def _named(study: Study, run: Run) -> Iterable[str]:
     yield module_name("objectives", study.recipe(run)["objective"]["name"])
-    yield module_name("networks", study.benchmarks[run.benchmark]["network"]["name"])
+    yield _network_module(study, run)

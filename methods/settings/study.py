@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from methods.data.catalog import Catalog
+from methods.registry import records
 
 
 @dataclass(frozen=True, order=True)
@@ -48,14 +49,20 @@ class Study:
     notices: list[str] = field(default_factory=list)
 
     def runs(self, benchmark: str, methods: Iterable[str] | None = None) -> list[Run]:
-        """Runs of a benchmark: every protocol, method and seed, in config and paper order."""
+        """Runs of a benchmark: every protocol that a method offers, method and seed, in config and paper order."""
         chosen = list(self.evaluate[benchmark]) if methods is None else list(methods)
         return [
             Run(benchmark, method, protocol, seed)
             for protocol in self.config["protocols"]
             for method in chosen
             for seed in self.config["seeds"]
+            if protocol in self.protocols(benchmark, method)
         ]
+
+    def protocols(self, benchmark: str, method: str) -> list[str]:
+        """Protocols of the config that the objective of a method offers."""
+        offered = records("objectives")[self.recipes[method, benchmark]["objective"]["name"]]["protocols"]
+        return [protocol for protocol in self.config["protocols"] if protocol in offered]
 
     def recipe(self, run: Run) -> dict[str, Any]:
         """The complete recipe of a run."""
@@ -65,6 +72,11 @@ class Study:
         """OOD sets of a benchmark that can be had here."""
         sets = self.benchmarks[benchmark]["ood"]
         return {name: part for name, part in sets.items() if self.available(name, part["split"])}
+
+    def ood_validation(self, benchmark: str) -> dict[str, dict[str, Any]]:
+        """OOD sets that scores are tuned on and that can be had here."""
+        sets = self.benchmarks[benchmark]["ood_validation"]
+        return {name: part for name, part in sorted(sets.items()) if self.available(name, part["split"])}
 
     def available(self, dataset: str, split: str) -> bool:
         """Whether a split can be had here: not listed as unavailable, and fetched, found or made somehow."""

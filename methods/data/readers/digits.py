@@ -20,7 +20,7 @@ RECORD = {
         "digits": {
             "type": "array",
             "items": {"type": "integer", "minimum": 0, "maximum": 9},
-            "description": "digits that make the classes, in class order",
+            "description": "digits that make the classes, in class order; none for images that belong to no class",
         },
         "multi_label": {
             "type": "boolean",
@@ -39,17 +39,25 @@ _LEVELS = 16  # pixel values run from 0 to 16
 
 
 def read(tree: Tree, entries: Sequence[str], options: Mapping[str, Any]) -> ImageSet:
-    """Images of ``entries``, each one or four indices into the digits."""
+    """Images of ``entries``, each one or four cells: an index into the digits, or two joined by ``+`` for their mean.
+
+    An image with such a mean belongs to no class, so a set of them has no labels.
+    """
     text = gzip.decompress(read_one(tree, "digits.csv.gz"))
     table = np.loadtxt(io.BytesIO(text), delimiter=",").astype(np.int64)
     pixels = ((table[:, :-1] * 255 + _LEVELS // 2) // _LEVELS).astype(np.uint8)
 
     def cell(text: str) -> np.ndarray:
-        row = pixels[int(text)]
+        rows = [pixels[int(index)].astype(np.int64) for index in text.split("+")]
+        row = (sum(rows) // len(rows)).astype(np.uint8)
         return (_scrambled(row, int(text)) if options["scramble"] else row).reshape(8, 8)
 
+    names = tuple(
+        f"{number:05d}:{entry.replace(' ', '_' if '+' in entry else '+')}" for number, entry in enumerate(entries)
+    )
+    if not options["digits"]:
+        return ImageSet(draw(entries, cell), np.full(len(entries), -1, dtype=np.int64), names, ())
     labels = _labels(entries, table[:, -1], options)
-    names = tuple(f"{number:05d}:{entry.replace(' ', '+')}" for number, entry in enumerate(entries))
     return ImageSet(draw(entries, cell), labels, names, tuple(str(digit) for digit in options["digits"]))
 
 
