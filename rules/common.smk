@@ -256,6 +256,10 @@ def tune_gpus(wildcards):
     return GPUS if steps.tune_settings(STUDY, run_of(wildcards))["network"] else 0
 
 
+def score_gpus(wildcards):
+    return GPUS if steps.scores_use_gpu(STUDY, run_of(wildcards)) else 0
+
+
 def tuned_inputs(run):
     return {"tuned": run_path(TUNED, run)} if steps.tuned(STUDY, run) else {}
 

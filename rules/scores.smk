@@ -62,6 +62,7 @@ rule score:
     resources:
         mem_mb=4000,
         runtime=120,
+        gpu=score_gpus,
     params:
         settings=settings(steps.array_score_settings),
         digest=run_digest(steps.score_digest),

@@ -14,7 +14,7 @@ from methods.features.rows import Rows
 from methods.features.score_store import DETECTORS, SCORES, read_detectors, read_scores, write_detectors, write_scores
 from methods.features.store import read_features, write_features
 from methods.metrics.vectors import unit_rows
-from methods.scores import knn
+from methods.scores import knn, knn_gpu
 from methods.scores.base import fit_instances, score_instances
 from methods.scores.moments import moments
 from tests import golden
@@ -458,3 +458,35 @@ def test_moments_equal_their_definitions():
     centred = x - np.stack([x[labels == c].mean(axis=0) for c in range(3)])[labels]
     np.testing.assert_allclose(found.total, np.cov(x, rowvar=False), rtol=1e-9)
     np.testing.assert_allclose(found.within, centred.T @ centred / 500, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("count", "tile"), [(1, 7), (5, 7), (30, 7), (30, 1000)])
+def test_the_search_of_the_gpu_gives_what_the_one_of_the_cpu_gives(random_sets, monkeypatch, count, tile):
+    """In tiles smaller than the sets, on the CPU: there torch does the same in the same order."""
+    train, queries = random_sets
+    monkeypatch.setattr(knn_gpu, "_BANK", tile)
+    monkeypatch.setattr(knn_gpu, "_QUERIES", 3)
+    count = min(count, len(train.embedding))
+    rows = unit_rows(queries.embedding)
+    found = np.sort(knn_gpu.largest_cosines(rows, train.embedding, count, "cpu"), axis=1)
+    wanted = np.sort(rows @ unit_rows(train.embedding).T, axis=1)[:, -count:]
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    assert found.shape == (len(rows), count)
+
+
+def test_an_accelerated_score_searches_on_the_gpu(random_sets, monkeypatch):
+    train, queries = random_sets
+    calls = []
+
+    def search(rows, bank, count):
+        calls.append(count)
+        return knn.largest_cosines(rows, bank, count)
+
+    monkeypatch.setattr(knn_gpu, "largest_cosines", search)
+    instances = {name: INSTANCES[name] for name in ("knn5", "msp")}
+    plain = score_instances(instances, queries, {name: {} for name in instances}, train)
+    assert calls == []
+    fast = score_instances(instances, queries, {name: {} for name in instances}, train, accelerate=True)
+    assert calls == [5]
+    for name in instances:
+        np.testing.assert_array_equal(plain[name], fast[name])

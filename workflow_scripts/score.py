@@ -7,6 +7,7 @@ from methods import provenance
 from methods.features.score_store import SCORES, read_detectors, write_scores
 from methods.features.store import read_features
 from methods.scores.base import score_instances
+from workflow_scripts.gpus import gpus_claimed
 from workflow_scripts.job import run_job
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def main(snakemake: Any) -> None:
         train, _ = read_features(source.train, arrays=(), lazy=True)
     features, origin = read_features(source.features)
     provenance.require_same(source.features, source.detectors, "model", (origin, fitted_origin))
-    scores = score_instances(instances, features, fitted, train)
+    accelerate = bool(gpus_claimed(snakemake.config["hardware"]["device"]))
+    scores = score_instances(instances, features, fitted, train, accelerate)
     record = provenance.record(SCORES, instances, snakemake.params.digest, dict(source.items()), origin["seed"])
     write_scores(snakemake.output.scores, scores, features, record)
 

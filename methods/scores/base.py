@@ -50,9 +50,20 @@ def fit_instances(
 
 
 def score_instances(
-    instances: Instances, features: Features, fitted: Mapping[str, Mapping[str, np.ndarray]], train: Features | None
+    instances: Instances,
+    features: Features,
+    fitted: Mapping[str, Mapping[str, np.ndarray]],
+    train: Features | None,
+    accelerate: bool = False,
 ) -> dict[str, np.ndarray]:
-    """(N,) float64 scores of every instance; ``train`` may be absent where no instance needs it.
+    """(N,) float64 scores of every instance.
+
+    Args:
+        instances: name -> parameters.
+        features: of N images.
+        fitted: what each instance learnt.
+        train: ID training features; may be absent where no instance needs them.
+        accelerate: there is a GPU for the scores whose record says ``accelerated``.
 
     Raises:
         ReproError: a score is NaN or infinite, or the features lack what a score needs.
@@ -60,7 +71,7 @@ def score_instances(
     _require_parts(instances, features, "the features")
     found: dict[str, np.ndarray] = {}
     for group in _groups(instances):
-        found |= _score_group(group, features, fitted, train)
+        found |= _score_group(group, features, fitted, train, accelerate)
     scores = {name: np.asarray(found[name], dtype=np.float64) for name in instances}
     for name, values in scores.items():
         _require_one_a_sample(name, values, len(features.sample_ids))
@@ -83,6 +94,7 @@ def _score_group(
     features: Features,
     fitted: Mapping[str, Mapping[str, np.ndarray]],
     train: Features | None,
+    accelerate: bool,
 ) -> dict[str, np.ndarray]:
     first, parameters = next(iter(group.items()))
     module = registry.load("scores", parameters["score"])
@@ -90,6 +102,8 @@ def _score_group(
     if "train_embedding" in module.RECORD["needs"]:
         assert train is not None
         known["train_embedding"] = train.embedding
+    if accelerate and module.RECORD.get("accelerated"):
+        known["accelerate"] = True
     key = module.RECORD.get("sweep")
     if key is None:
         return {first: module.score(features, known, parameters)}

@@ -16,6 +16,7 @@ RECORD = {
     "tasks": ["single_label"],
     "needs": ["embedding", "train_embedding"],
     "required": ["k"],
+    "accelerated": True,  # searches on a GPU where there is one
     "sweep": "k",  # instances that differ in k alone are scored by one search
     "parameters": {"k": {"type": "integer", "minimum": 1, "description": "which nearest neighbour"}},
 }
@@ -40,7 +41,10 @@ def sweep(
     """Scores for every k of ``values`` from one search."""
     bank, most = fitted["train_embedding"], max(values)
     refuse(most > len(bank), f"KNN asks for neighbour {most} of {len(bank)} training images: choose a smaller k.")
-    cosines = largest_cosines(unit_rows(features.embedding), bank, most)
+    search = largest_cosines
+    if fitted.get("accelerate"):
+        from methods.scores.knn_gpu import largest_cosines as search  # imports torch
+    cosines = search(unit_rows(features.embedding), bank, most)
     cosines.sort(axis=1)
     return {k: 2 * cosines[:, -k].astype(np.float64) - 2 for k in values}
 

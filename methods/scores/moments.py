@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from scipy.linalg import qr
-from scipy.linalg.blas import dsyrk, dtrmm
+from scipy.linalg.blas import dgemm, dsyrk, dtrmm
 from scipy.sparse import csr_array
 
 from methods.errors import refuse
@@ -119,7 +119,8 @@ def whitening(covariance: np.ndarray) -> np.ndarray:
 def nearest_squared(rows: Array, prepare: Transform, axes: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """(N,) squared distance of each whitened row to the nearest whitened centre.
 
-    Rows are taken block by block, so that what is made of them on the way stays in the processor's cache.
+    Rows are taken block by block, so that what is made of them on the way stays in the processor's cache. All products
+    are scipy's: its BLAS and that of numpy have threads of their own, which get in each other's way.
 
     Args:
         rows: (N, D).
@@ -127,12 +128,11 @@ def nearest_squared(rows: Array, prepare: Transform, axes: np.ndarray, centres: 
         axes: (D, R) from :func:`whitening`.
         centres: (C, R), whitened.
     """
-    towards, lengths = axes @ centres.T, (centres**2).sum(axis=1)
+    towards, lengths = dgemm(1.0, centres, axes, trans_b=1), (centres**2).sum(axis=1)
     found = np.empty(len(rows))
     for part, block in blocks(rows, _SCORED):
         x = prepare(block)
-        products = x @ towards
-        products *= -2
+        products = dgemm(-2.0, towards, x.T).T
         products += lengths
         found[part] = products.min(axis=1) + squared_lengths(x, axes)
     return np.maximum(found, 0)
@@ -141,5 +141,5 @@ def nearest_squared(rows: Array, prepare: Transform, axes: np.ndarray, centres: 
 def squared_lengths(x: np.ndarray, axes: np.ndarray) -> np.ndarray:
     """(N,) squared lengths of the whitened rows x W of x (N, D), W from :func:`whitening`."""
     square = axes.shape[0] == axes.shape[1]
-    white = dtrmm(1.0, axes.T, x.T).T if square else x @ axes
+    white = dtrmm(1.0, axes.T, x.T).T if square else dgemm(1.0, axes.T, x.T).T
     return np.einsum("ij,ij->i", white, white)

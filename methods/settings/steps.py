@@ -232,6 +232,12 @@ def scores_need_training_set(study: Study, run: Run) -> bool:
     return any("train_embedding" in known[part["score"]]["needs"] for part in score_settings(study, run).values())
 
 
+def scores_use_gpu(study: Study, run: Run) -> bool:
+    """Whether a score of the run that is computed from features searches on a GPU where there is one."""
+    known = records("scores")
+    return any(known[part["score"]].get("accelerated") for part in array_score_settings(study, run).values())
+
+
 def digest(*modules: str) -> str:
     """Digest of a step that names its modules itself."""
     return source_digest(modules)
