@@ -56,7 +56,7 @@ def test_one_step_matches_the_golden_vector(small):
     close(terms.parts["prototype_contrast"], 3.249267821615256)
     close(terms.total, 9.00030877021743)
     close(terms.monitors["alignment"], 0.47542697832358016)
-    close(terms.monitors["adaptive_temperature"], 0.409829208670568)
+    close(terms.monitors["contrast_temperature"], 0.409829208670568)
     close(gradient.norm(), 3.535657307111991)
     close(gradient[0, 0], [-0.5102171709417184, 0.3639538101082549, -0.36594138349952166, -0.8435149528422837])
 
@@ -134,8 +134,8 @@ def test_order_of_batch_and_views_does_not_matter(small):
 def test_one_prototype_a_class_has_no_positive_in_the_contrast():
     objective = criterion(3, 1, 5, 4, 0.9)
     terms, gradient = run(objective, golden.embeddings(5, 2, 4), torch.tensor([0, 1, 2, 0, 1]))
-    p = objective._next.detach()
-    similarity = p @ p.T / terms.monitors["adaptive_temperature"]
+    p = objective._moved(objective._update).detach()
+    similarity = p @ p.T / terms.monitors["contrast_temperature"]
     similarity.fill_diagonal_(-torch.inf)
     torch.testing.assert_close(terms.parts["prototype_contrast"].detach(), similarity.logsumexp(1).mean())
     assert torch.isfinite(gradient).all()
@@ -145,7 +145,7 @@ def test_without_hard_negative_weight_and_beta_the_factor_is_one(small):
     _, x, labels = small
     plain = criterion(3, 3, 2, 4, 0.9, beta=0.0)
     terms, _ = run(plain, x, labels)
-    z, p = golden.view_major(x), plain._next.detach()
+    z, p = golden.view_major(x), plain._moved(plain._update).detach()
     s = torch.nn.functional.softplus(z @ p.T / 0.1)
     own = prototypes.own_columns(labels.repeat(2), 3, 3)
     kept = prototypes.top_own(prototypes.sinkhorn(z, plain.prototypes, 0.05, 3), own, 2)

@@ -14,6 +14,7 @@ from methods.training.randomness import generator
 from methods.training.schedules import (
     SCHEDULES,
     Length,
+    cider,
     constant,
     cosine,
     one_cycle,
@@ -171,7 +172,7 @@ def test_rates_after_the_step_lag_by_one_and_start_at_the_base_rate():
 @pytest.mark.parametrize("name", list(SCHEDULES))
 @pytest.mark.parametrize("start", [0, 1, 2, 30])
 def test_a_stepper_that_starts_late_has_the_same_rates(timing, name, start):
-    schedule = {**WARMUP, "name": name, "warmup_epochs": 2}
+    schedule = {**WARMUP, "name": name, "warmup_epochs": 2, "warmup_from": 0.001}
     whole, late = (stepper(schedule, Length(60, 6), lr_timing=timing) for _ in range(2))
     expected = rates(whole, range(60))
     assert rates(late, range(start, 60)) == expected[start:]
@@ -356,3 +357,54 @@ def test_random_numbers_neither_read_nor_move_the_global_state():
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(6)
     assert torch.equal(torch.rand(4, generator=generator(0, "a")), first)
+
+
+CIDER = {
+    "name": "cider",
+    "warmup_epochs": 10,
+    "warmup_from": 0.001,
+    "final_rate": 0.0005,
+    "cider_lr_epoch": "zero_based",
+}
+
+
+def cider_rate(epoch, batch, **changes):
+    return cider(98 * epoch + batch, 0.5, Length(500 * 98, 98), {**CIDER, **changes})
+
+
+@pytest.mark.parametrize(
+    ("epoch", "batch", "rate"),
+    [
+        (0, 0, -0.048850717542496085),
+        (0, 96, -1.736e-5),
+        (0, 97, 4.913e-4),
+        (1, 0, 0.001),
+        (5, 0, 0.20040287017),
+        (10, 0, 0.44965645788),
+        (10, 97, 0.49899849463),
+        (11, 0, 0.49940372346),
+        (250, 0, 0.25025),
+        (499, 0, 5.0492985e-4),
+    ],
+)
+def test_the_released_rates_of_cider(epoch, batch, rate):
+    assert cider_rate(epoch, batch) == pytest.approx(rate, rel=1e-3 if epoch == 0 and batch else 1e-8)
+
+
+def test_clipping_changes_only_the_first_epoch_of_cider():
+    clipped = [cider_rate(e, b, cider_lr_epoch="clipped_at_zero") for e in range(500) for b in (0, 50, 97)]
+    released = [cider_rate(e, b) for e in range(500) for b in (0, 50, 97)]
+    assert clipped[:3] == [0.001] * 3
+    assert clipped[3:] == released[3:]
+
+
+def test_counting_from_one_shifts_the_rates_of_cider_by_an_epoch():
+    assert cider_rate(0, 5, cider_lr_epoch="one_based") == cider_rate(1, 5)
+    assert cider_rate(9, 97, cider_lr_epoch="one_based") == cider_rate(10, 97)
+    assert cider_rate(10, 0, cider_lr_epoch="one_based") == cider_rate(11, 0)
+    assert cider_rate(499, 97, cider_lr_epoch="one_based") == pytest.approx(5e-4)
+
+
+def test_cider_without_warm_up_is_a_cosine_by_epoch():
+    rates = [cider_rate(e, 0, warmup_epochs=0, cider_lr_epoch="clipped_at_zero") for e in (0, 250)]
+    assert rates == pytest.approx([0.5, 0.25025])

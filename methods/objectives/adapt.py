@@ -1,17 +1,20 @@
 """ADAPT: learning from hard negative samples with several prototypes a class.
 
-Letters in parentheses are the steps of section 4 of the specification of the released criterion.
+Softplus keeps the logits of the likelihood positive; negatives enter with their value to the power 1 + beta, the extra
+factor without gradient, so that hard ones weigh more. The prototype contrast is softer the worse prototypes and samples
+are aligned.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch.nn.functional import cosine_similarity, normalize, softplus
+from torch.nn.functional import softplus
 
-from methods.networks.model import Outputs
-from methods.objectives import prototypes as proto
-from methods.objectives.base import Context, Objective, Sizes, Terms
+from methods.errors import refuse
+from methods.objectives.base import Sizes
+from methods.objectives.multi_prototype import MultiPrototype
+from methods.objectives.prototypes import initial_prototypes
 
 RECORD = {
     "title": "ADAPT",
@@ -21,7 +24,15 @@ RECORD = {
     "needs_outliers": False,
     "needs": ["projector"],
     "gives": ["prototypes"],
-    "protocols": ["corrected"],
+    "protocols": ["corrected", "released"],
+    "switches": {
+        "lr_timing": "after_step",
+        "lr_on_skipped_step": "hold",
+        "ema_on_skipped_step": "update",
+        "criterion_precision": "autocast",
+        "checkpoint_rule": "best_train_loss",
+        "train_eval_norm": "mismatched",
+    },
     "parameters": {
         "prototypes_per_class": {"type": "integer", "minimum": 1, "default": 6, "description": "M"},
         "top_k": {
@@ -61,6 +72,22 @@ RECORD = {
             "default": 0.5,
             "description": "alignment with the base temperature",
         },
+        "contrast_temperature": {
+            "type": ["number", "null"],
+            "exclusiveMinimum": 0,
+            "default": None,
+            "description": "fixed, instead of the adaptive one",
+        },
+        "logits": {
+            "enum": ["softplus", "identity"],
+            "default": "softplus",
+            "description": "of the likelihood; identity: cosine over tau, as in PALM (then beta is 0)",
+        },
+        "update_column_norm": {
+            "type": "boolean",
+            "default": False,
+            "description": "move a prototype by the mean of its samples, as PALM does, instead of their sum",
+        },
         "epsilon": {
             "type": "number",
             "exclusiveMinimum": 0,
@@ -73,85 +100,47 @@ RECORD = {
             "default": "uniform01",
             "description": "distribution of first prototypes",
         },
+        "proto_grad": {
+            "enum": ["through_ema", "learnable"],
+            "default": "through_ema",
+            "description": "what the prototype contrast moves: the encoder through the EMA, or the prototypes too",
+        },
     },
 }
 
 _SHIFT = 1e-10  # keeps the power of the hard-negative weight differentiable at zero, as released
 
 
-class Adapt(Objective):
-    """State: ``prototypes`` (K, D) unit rows and ``prototype_classes`` (K,)."""
+class Adapt(MultiPrototype):
+    """ADAPT's logits, hard-negative factor and adaptive temperature."""
 
-    prototypes: torch.Tensor
-    prototype_classes: torch.Tensor
+    def similarity(self, cosine: torch.Tensor) -> torch.Tensor:
+        """s = softplus(z . p / tau)."""
+        scaled = cosine / self.parameters_["temperature"]
+        return softplus(scaled) if self.parameters_["logits"] == "softplus" else scaled
 
-    def __init__(self, parameters: Mapping[str, Any], sizes: Sizes, prototypes: torch.Tensor) -> None:
-        super().__init__()
-        self.parameters_ = dict(parameters)
-        self.classes = sizes.classes
-        self.register_buffer("prototypes", prototypes)
-        self.register_buffer("prototype_classes", torch.arange(len(prototypes)) % sizes.classes)
-        self._next: torch.Tensor | None = None
+    def negative_factor(self, s: torch.Tensor) -> torch.Tensor | None:
+        """(s + 1e-10)^beta."""
+        beta = self.parameters_["beta"]
+        return (s + _SHIFT).pow(beta) if beta else None
 
-    def loss(self, outputs: Outputs, outlier_outputs: Outputs | None, labels: torch.Tensor, context: Context) -> Terms:
-        """Likelihood over prototypes plus prototype contrast; ``outputs.projection``: (2B, D) view-major."""
-        assert outputs.projection is not None
-        p, z = self.parameters_, outputs.projection
-        own = proto.own_columns(labels.repeat(len(z) // len(labels)), self.classes, p["prototypes_per_class"])
-        with torch.no_grad():
-            assignment = self._assign(z, self.prototypes)
-            kept = proto.top_own(assignment, own, p["top_k"])  # (b)
-            weights = proto.spread(proto.row_weights(assignment, kept), kept, len(self.prototypes))
-        update = weights.T @ z  # (c); gradient reaches z through here
-        self._next = normalize(
-            p["prototype_momentum"] * self.prototypes + (1 - p["prototype_momentum"]) * update, dim=1
-        )
-        with torch.no_grad():
-            alignment = cosine_similarity(update, self.prototypes, dim=1).mean()  # (d)
-            target = proto.row_weights(self._assign(z, self._next), kept)  # (e)
-        temperature = p["base_temperature"] * (1 + (p["base_alignment"] - alignment))  # (g)
-        likelihood = self._likelihood(z, self._next.detach(), own, kept, target)
-        contrast = proto.prototype_contrast(self._next, temperature, self.classes)
-        return Terms(
-            likelihood + p["contrast_weight"] * contrast,
-            {"likelihood": likelihood, "prototype_contrast": contrast},
-            {"alignment": alignment, "adaptive_temperature": temperature, **_usage(weights)},
-        )
-
-    def commit(self, skipped: bool) -> None:
-        """Take over the moved prototypes, unless the optimiser took no step."""
-        if self._next is not None and not skipped:
-            self.prototypes.copy_(self._next.detach())
-        self._next = None
-
-    def _assign(self, z: torch.Tensor, prototypes: torch.Tensor) -> torch.Tensor:
-        """(a)"""
-        return proto.sinkhorn(z, prototypes, self.parameters_["epsilon"], self.parameters_["sinkhorn_rounds"])
-
-    def _likelihood(
-        self,
-        z: torch.Tensor,
-        prototypes: torch.Tensor,
-        own: torch.Tensor,
-        kept: torch.Tensor,
-        target: torch.Tensor,
-    ) -> torch.Tensor:
-        """(f): negatives enter with their value to the power 1 + beta, the extra factor without gradient."""
-        s = softplus(z @ prototypes.T / self.parameters_["temperature"])
-        weight = (s.detach() + _SHIFT).pow(self.parameters_["beta"]).scatter(1, own, 1.0)
-        normaliser = (weight * s).logsumexp(dim=1)
-        return (normaliser - (target * s.gather(1, kept)).sum(dim=1)).mean()
-
-
-def _usage(weights: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Share of prototypes without samples, and entropy of prototype usage over its greatest value."""
-    mass = weights.sum(dim=0)
-    share = mass / mass.sum()
-    entropy = torch.special.entr(share).sum() / torch.log(torch.tensor(float(len(mass))))
-    return {"dead_prototypes": (mass == 0).to(mass.dtype).mean(), "usage_entropy": entropy}
+    def contrast_temperature(self, alignment: torch.Tensor) -> torch.Tensor | float:
+        """tau_0 (1 + a_0 - a): sharper the better prototypes and samples are aligned."""
+        p = self.parameters_
+        if p["contrast_temperature"] is not None:
+            return p["contrast_temperature"]
+        return p["base_temperature"] * (1 + (p["base_alignment"] - alignment))
 
 
 def build(parameters: Mapping[str, Any], sizes: Sizes, generator: torch.Generator) -> Adapt:
-    """The objective with freshly drawn prototypes."""
+    """The objective with freshly drawn prototypes.
+
+    Raises:
+        ReproError: a power of logits that can be negative.
+    """
+    refuse(
+        parameters["logits"] == "identity" and parameters["beta"] > 0,
+        f"ADAPT with logits: identity has no power beta = {parameters['beta']} of negative values: set beta: 0.",
+    )
     count, kind = parameters["prototypes_per_class"], parameters["proto_init"]
-    return Adapt(parameters, sizes, proto.initial_prototypes(sizes.classes, count, sizes.dimension, kind, generator))
+    return Adapt(parameters, sizes, initial_prototypes(sizes.classes, count, sizes.dimension, kind, generator))

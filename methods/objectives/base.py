@@ -15,11 +15,15 @@ from methods.networks.model import Outputs
 
 @dataclass(frozen=True)
 class Context:
-    """Where the training stands: ``epoch`` of ``epochs`` and ``step`` of all steps, from 0."""
+    """Where the training stands: ``epoch`` of ``epochs`` and ``step`` of all steps, from 0.
+
+    ``host_labels`` are the labels of the batch on the CPU, for what must be known there without waiting for a GPU.
+    """
 
     epoch: int
     epochs: int
     step: int
+    host_labels: torch.Tensor | None = None
 
 
 @dataclass

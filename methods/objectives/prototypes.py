@@ -49,6 +49,11 @@ def row_weights(assignment: torch.Tensor, columns: torch.Tensor) -> torch.Tensor
     return chosen / chosen.sum(dim=1, keepdim=True).clamp_min(_TINY)
 
 
+def column_weights(weights: torch.Tensor) -> torch.Tensor:
+    """(N, K) weights, each column scaled to sum 1: a prototype moves by a mean, however many samples it gets (PALM)."""
+    return weights / weights.sum(dim=0, keepdim=True).clamp_min(_TINY)
+
+
 def spread(weights: torch.Tensor, columns: torch.Tensor, count: int) -> torch.Tensor:
     """(N, K) matrix with ``weights`` (N, k) at ``columns`` and zeros elsewhere."""
     return weights.new_zeros(len(weights), count).scatter(1, columns, weights)

@@ -84,7 +84,8 @@ class _Trainer:
             hardware["device"], settings["cpu_threads"], hardware["deterministic"], settings["precision"]
         )
         self.train = self._resident(data.train)
-        self.labels = _labels(data.train, settings).to(self.device)
+        self.host_labels = _labels(data.train, settings)
+        self.labels = self.host_labels.to(self.device)
         self.validation = data.validation
         self.validation_images = None if data.validation is None else self._resident(data.validation)
         self.outliers = None if data.outliers is None else self._resident(data.outliers)
@@ -93,6 +94,8 @@ class _Trainer:
         self._refuse_a_last_batch_of_one()
         self.length = self._length()
         self.stepper = Stepper(nn.ModuleList([self.model, self.objective]), settings, self.length, self.device)
+        in_autocast = settings["switches"].get("criterion_precision") == "autocast"
+        self.criterion_precision = settings["precision"] if in_autocast else "fp32"
         self.progress = ckpt.Progress()
         self.best: dict[str, torch.Tensor] = {}
 
@@ -132,13 +135,16 @@ class _Trainer:
     def _step(self, epoch: int, step: int, index: torch.Tensor) -> Terms:
         s = self.settings
         self.stepper.set_rate(step)
+        context = Context(epoch, s["epochs"], step, self.host_labels[index])
         index = upload(index, self.device)
         images, labels = self.train[index], self.labels[index]
         draw = generator(s["seed"], "augmentation", epoch, step)
         views = torch.cat([augment(images, s["augmentation"], draw) for _ in range(self.record["views"])])
         outputs, outlier_outputs = self._forward(self._input(views), step, draw)
-        terms = self.objective.loss(outputs, outlier_outputs, labels, Context(epoch, s["epochs"], step))
-        self.objective.commit(skipped=self.stepper.step(terms.total))
+        with autocast(self.device, self.criterion_precision):
+            terms = self.objective.loss(outputs, outlier_outputs, labels, context)
+        skipped = self.stepper.step(terms.total)
+        self.objective.commit(skipped=skipped and s["switches"].get("ema_on_skipped_step") != "update")
         return terms
 
     def _forward(self, images: torch.Tensor, step: int, draw: torch.Generator) -> tuple[Outputs, Outputs | None]:

@@ -15,6 +15,7 @@ class Stepper:
     Attributes:
         optimiser: the torch optimiser.
         rate: learning rate of the last step.
+        skipped: whether the loss scaler skipped that step.
     """
 
     def __init__(self, model: nn.Module, settings: Mapping[str, Any], length: Length, device: torch.device) -> None:
@@ -23,15 +24,19 @@ class Stepper:
             settings["schedule"],
             settings["switches"],
         )
+        if "cider_lr_epoch" in self.switches:
+            self.schedule = {**self.schedule, "cider_lr_epoch": self.switches["cider_lr_epoch"]}
         self.length = length
         self.optimiser = make_optimiser(parameter_groups(model, self.spec, self.switches), self.spec)
         self.scaler = torch.amp.GradScaler(device.type, enabled=settings["precision"] == "fp16")
         self.rate = self.spec["learning_rate"]
+        self.skipped = False
 
     def set_rate(self, step: int) -> None:
         """Set rate and momentum for ``step``; with lr_timing `after_step` the rate of the step before it."""
         timed = step - 1 if self.switches["lr_timing"] == "after_step" else step
-        if timed >= 0:
+        held = self.skipped and self.switches.get("lr_on_skipped_step") == "hold"
+        if timed >= 0 and not held:
             schedule = SCHEDULES[self.schedule["name"]]
             self.rate = schedule(timed, self.spec["learning_rate"], self.length, self.schedule)
         cycles = self.schedule["name"] == "one_cycle" and self.switches["momentum_cycling"]
@@ -49,16 +54,21 @@ class Stepper:
             return False
         before = self.scaler.get_scale()
         self.scaler.update()
-        return self.scaler.get_scale() < before
+        self.skipped = self.scaler.get_scale() < before
+        return self.skipped
 
     def scaler_state(self) -> dict[str, float]:
-        """State of the loss scaler, empty where it is off."""
-        return dict(self.scaler.state_dict())
+        """State of the loss scaler and what a held rate needs, empty where it is off."""
+        if not self.scaler.is_enabled():
+            return {}
+        return {**self.scaler.state_dict(), "rate": self.rate, "skipped": float(self.skipped)}
 
     def restore_scaler(self, state: Mapping[str, float]) -> None:
-        """Put the state of the loss scaler back."""
+        """Put back what :meth:`scaler_state` gave."""
         if state:
-            self.scaler.load_state_dict(dict(state))
+            kept = dict(state)
+            self.rate, self.skipped = kept.pop("rate"), bool(kept.pop("skipped"))
+            self.scaler.load_state_dict(kept)
 
 
 def parameter_groups(model: nn.Module, spec: Mapping[str, Any], switches: Mapping[str, Any]) -> list[dict[str, Any]]:

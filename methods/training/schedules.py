@@ -42,7 +42,30 @@ def one_cycle_momentum(step: int, length: Length) -> float:
     return _cycle(step, length.total, 0.95, 0.85, 0.95)
 
 
-SCHEDULES = {"constant": constant, "cosine": cosine, "warmup_cosine": warmup_cosine, "one_cycle": one_cycle}
+def cider(step: int, rate: float, length: Length, schedule: Mapping[str, Any]) -> float:
+    """Linear by step from ``warmup_from`` over ``warmup_epochs``, then half a cosine by epoch (CIDER, SupCon).
+
+    As released, epochs are counted from 0 where the warm-up takes them to count from 1: it goes on for an epoch more
+    and starts an epoch's way below ``warmup_from``, with negative rates. ``cider_lr_epoch`` keeps that
+    (``zero_based``), cuts it off at ``warmup_from`` (``clipped_at_zero``), or counts from 1 (``one_based``).
+    """
+    counting = schedule.get("cider_lr_epoch", "clipped_at_zero")
+    number, batch = divmod(step, length.epoch)
+    epoch, epochs, warm = number + (counting == "one_based"), length.total / length.epoch, schedule["warmup_epochs"]
+    if not warm or epoch > warm:
+        return _blend(rate, schedule["final_rate"], epoch / epochs)
+    top, start = _blend(rate, schedule["final_rate"], warm / epochs), schedule["warmup_from"]
+    share = (batch + (epoch - 1) * length.epoch) / (warm * length.epoch)
+    return start + (share if counting == "zero_based" else max(share, 0.0)) * (top - start)
+
+
+SCHEDULES = {
+    "constant": constant,
+    "cosine": cosine,
+    "warmup_cosine": warmup_cosine,
+    "one_cycle": one_cycle,
+    "cider": cider,
+}
 
 
 def _cycle(step: int, total: int, start: float, peak: float, end: float) -> float:

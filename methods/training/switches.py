@@ -1,6 +1,7 @@
 """Switches of the training engine: quirks that change a number, by name (specification, `released` first).
 
-An objective's record lists the switches that concern it. The protocol sets them; a recipe may set one by hand.
+The protocol sets them; a recipe may set one by hand. Some concern every objective; a record names the others under
+``switches``, each with its value under ``released`` (also where its release differs from the one given here).
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from methods.settings.schema import nearest
 SWITCHES: dict[str, dict[str, Any]] = {
     "lr_timing": {
         "values": ["after_step", "before_step"],
-        "released": "after_step",
+        "released": "before_step",
         "corrected": "before_step",
         "description": "whether the rate of step t is set before it or only after it was taken",
     },
@@ -26,6 +27,42 @@ SWITCHES: dict[str, dict[str, Any]] = {
         "released": True,
         "corrected": True,
         "description": "decay batch-norm parameters and biases too",
+    },
+    "lr_on_skipped_step": {
+        "values": ["hold", "advance"],
+        "released": "advance",
+        "corrected": "advance",
+        "description": "whether the rate stands still when the fp16 loss scaler skips a step",
+    },
+    "ema_on_skipped_step": {
+        "values": ["update", "keep"],
+        "released": "keep",
+        "corrected": "keep",
+        "description": "whether prototypes move when the fp16 loss scaler skips a step",
+    },
+    "criterion_precision": {
+        "values": ["autocast", "fp32"],
+        "released": "fp32",
+        "corrected": "fp32",
+        "description": "arithmetic of the objective under precision fp16 or bf16",
+    },
+    "checkpoint_rule": {
+        "values": ["best_train_loss", "last"],
+        "released": "last",
+        "corrected": "last",
+        "description": "weights that are kept where the recipe's selection is `last`",
+    },
+    "train_eval_norm": {
+        "values": ["mismatched", "matched"],
+        "released": "matched",
+        "corrected": "matched",
+        "description": "evaluate with the recipe's evaluation_normalisation, or with that of training",
+    },
+    "cider_lr_epoch": {
+        "values": ["zero_based", "clipped_at_zero", "one_based"],
+        "released": "zero_based",
+        "corrected": "clipped_at_zero",
+        "description": "how the schedule `cider` counts epochs; from zero its rate is negative in the first one",
     },
     "bn_mode": {
         "values": ["split_domains", "mixed"],
@@ -59,12 +96,14 @@ OUTLIERS = ("bn_mode", "oe_iteration", "schedule_steps")
 
 def switches_of(record: Mapping[str, Any]) -> tuple[str, ...]:
     """Names of the switches that concern an objective, given its record."""
-    return (*ENGINE, *(OUTLIERS if record["needs_outliers"] else ()))
+    own = [name for name in record.get("switches", {}) if name not in ENGINE]
+    return (*ENGINE, *own, *(OUTLIERS if record["needs_outliers"] else ()))
 
 
 def resolve_switches(record: Mapping[str, Any], protocol: str, by_hand: Mapping[str, Any]) -> dict[str, Any]:
     """Every switch that concerns the objective with its value under ``protocol``."""
-    return {name: by_hand.get(name, SWITCHES[name][protocol]) for name in switches_of(record)}
+    released = record.get("switches", {}) if protocol == "released" else {}
+    return {name: by_hand.get(name, released.get(name, SWITCHES[name][protocol])) for name in switches_of(record)}
 
 
 def switch_problems(record: Mapping[str, Any], by_hand: Mapping[str, Any], place: str) -> list[str]:

@@ -14,7 +14,7 @@ RECORD = {"title": "Training curves", "needs": "history", "parameters": {}}
 # Quantities that are no losses, by the panel they share.
 MONITORS = {
     "alignment": "monitor",
-    "adaptive_temperature": "monitor",
+    "contrast_temperature": "monitor",
     "dead_prototypes": "monitor",
     "usage_entropy": "monitor",
     "validation_map": "monitor",
