@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from methods import provenance
 from methods.csv_file import csv_text
-from methods.data.images import read_images
 from methods.files import write_text
 from methods.networks.weights import KIND, save_model
 from methods.training.cost import cost_row
-from methods.training.fit import FitData, fit
+from methods.training.processes import fit_on_devices
 from methods.training.resume import resume_folder
 from workflow_scripts.job import hardware_of, run_job
 
@@ -22,10 +21,10 @@ def main(snakemake: Any) -> None:
     settings, hardware = json.loads(snakemake.params.settings), hardware_of(snakemake)
     record = provenance.record(KIND, settings, snakemake.params.digest, dict(snakemake.input.items()), settings["seed"])
     names = {role: name.split("/") for role, name in settings["data"].items()}
-    data = FitData(**{role: read_images(path, *names[role]) for role, path in snakemake.input.items()})
+    sources = {role: (str(path), *names[role]) for role, path in snakemake.input.items()}
     waiting = Path(snakemake.config["results"]["folder"]) / "resume"
     with resume_folder(waiting, provenance.fingerprint([hardware["name"], record])) as folder:
-        result = fit(settings, data, hardware, folder / "checkpoint.safetensors")
+        result = fit_on_devices(settings, sources, hardware, folder / "checkpoint.safetensors")
         write_text(snakemake.output.history, csv_text(result.history))
         write_text(snakemake.output.cost, csv_text([cost_row(result.cost, hardware)]))
         save_model(snakemake.output.model, {k: v.numpy() for k, v in result.tensors.items()}, record)

@@ -13,35 +13,41 @@ import torch
 
 from methods.training.colour import colour_jitter, grayscale
 from methods.training.device import upload
+from methods.training.distributed import Share
 
 _TRIES = 10  # draws of a random crop before the centre is taken, as in torchvision
 
 
-def augment(images: torch.Tensor, spec: Mapping[str, Any], generator: torch.Generator) -> torch.Tensor:
+def augment(
+    images: torch.Tensor, spec: Mapping[str, Any], generator: torch.Generator, share: Share | None = None
+) -> torch.Tensor:
     """One random view of every image.
 
     Args:
         images: (B, H, W, 3) uint8 on the training device.
         spec: the recipe's ``augmentation``.
         generator: CPU generator of the parameters.
+        share: the part of a batch that ``images`` are; parameters are drawn for all of it. By default its whole.
 
     Returns:
         (B, 3, H, W) float32 in [0, 1].
     """
-    batch, height, width = images.shape[:3]
+    height, width = images.shape[1:3]
+    share = share or Share(len(images), slice(None))
+    batch, part = share.batch, share.part
     x = plain(images)
-    flip = torch.rand(batch, generator=generator) < spec.get("horizontal_flip", 0.0)
+    flip = (torch.rand(batch, generator=generator) < spec.get("horizontal_flip", 0.0))[part]
     if "random_resized_crop" in spec:
-        boxes = crop_boxes(batch, height, width, spec["random_resized_crop"], generator)
+        boxes = crop_boxes(batch, height, width, spec["random_resized_crop"], generator)[part]
         x = resized_crop(x, boxes, flip)
     else:
         x = _flip(x, flip)
     if "random_crop" in spec:
-        x = random_crop(x, spec["random_crop"]["padding"], generator)
+        x = random_crop(x, spec["random_crop"]["padding"], generator, share)
     if "colour_jitter" in spec:
-        x = colour_jitter(x, spec["colour_jitter"], generator)
+        x = colour_jitter(x, spec["colour_jitter"], generator, share)
     if "grayscale" in spec:
-        x = grayscale(x, torch.rand(batch, generator=generator) < spec["grayscale"])
+        x = grayscale(x, (torch.rand(batch, generator=generator) < spec["grayscale"])[part])
     return x
 
 
@@ -109,10 +115,12 @@ def resize_matrix(start: torch.Tensor, length: torch.Tensor, size: int) -> torch
     return weight / weight.sum(dim=2, keepdim=True)
 
 
-def random_crop(x: torch.Tensor, padding: int, generator: torch.Generator) -> torch.Tensor:
-    """A window of full size at a random place of (B, 3, H, W) images padded with black."""
+def random_crop(x: torch.Tensor, padding: int, generator: torch.Generator, share: Share | None = None) -> torch.Tensor:
+    """A window of full size at a random place of (B, 3, H, W) images padded with black; they are ``share``."""
     batch, _, height, width = x.shape
-    place = upload(torch.randint(0, 2 * padding + 1, (2, batch), generator=generator), x.device)
+    share = share or Share(batch, slice(None))
+    places = torch.randint(0, 2 * padding + 1, (2, share.batch), generator=generator)
+    place = upload(places[:, share.part], x.device)
     padded = torch.nn.functional.pad(x, [padding] * 4)
     rows = place[0][:, None] + torch.arange(height, device=x.device)
     columns = place[1][:, None] + torch.arange(width, device=x.device)

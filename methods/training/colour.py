@@ -10,18 +10,25 @@ from typing import Any
 import torch
 
 from methods.training.device import upload
+from methods.training.distributed import Share
 
 _LUMA = (0.299, 0.587, 0.114)
 
 Operation = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-def colour_jitter(x: torch.Tensor, spec: Mapping[str, Any], generator: torch.Generator) -> torch.Tensor:
-    """Brightness, contrast, saturation and hue in an order drawn for every image, with some probability."""
-    batch = len(x)
-    applied = torch.rand(batch, generator=generator) < spec["probability"]
-    order = torch.rand(batch, len(OPERATIONS), generator=generator).argsort(dim=1)
-    factors = {name: _factors(name, spec[name], batch, generator) for name in OPERATIONS}
+def colour_jitter(
+    x: torch.Tensor, spec: Mapping[str, Any], generator: torch.Generator, share: Share | None = None
+) -> torch.Tensor:
+    """Brightness, contrast, saturation and hue in an order drawn for every image, with some probability.
+
+    Parameters are drawn for a whole batch, of which x is ``share``.
+    """
+    share = share or Share(len(x), slice(None))
+    batch, part = share.batch, share.part
+    applied = (torch.rand(batch, generator=generator) < spec["probability"])[part]
+    order = torch.rand(batch, len(OPERATIONS), generator=generator).argsort(dim=1)[part]
+    factors = {name: _factors(name, spec[name], batch, generator)[part] for name in OPERATIONS}
     x = x.clone()
     for position in range(len(OPERATIONS)):
         for number, (name, operation) in enumerate(OPERATIONS.items()):

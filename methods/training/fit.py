@@ -8,6 +8,7 @@ read once an epoch.
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from methods.training import checkpoint as ckpt
 from methods.training.augmentation import augment, normalise, plain
 from methods.training.batches import cycled_batch, epoch_batches, steps_per_epoch
 from methods.training.device import autocast, prepare_device, seeded, upload
+from methods.training.distributed import ALONE, Group
 from methods.training.epoch import EpochSums
 from methods.training.optimisers import Stepper
 from methods.training.outliers import forward_with_outliers
@@ -59,7 +61,9 @@ class Result:
     cost: dict[str, float]
 
 
-def fit(settings: Mapping[str, Any], data: FitData, hardware: Mapping[str, Any], resume: Path) -> Result:
+def fit(
+    settings: Mapping[str, Any], data: FitData, hardware: Mapping[str, Any], resume: Path, group: Group = ALONE
+) -> Result:
     """Train one model.
 
     Args:
@@ -67,19 +71,22 @@ def fit(settings: Mapping[str, Any], data: FitData, hardware: Mapping[str, Any],
         data: images and labels.
         hardware: device, determinism, seconds between checkpoints, name to show; never changes what is computed.
         resume: file of the resume checkpoint; taken up if it exists.
+        group: the processes that share every batch; this one alone by default.
 
     Raises:
         ReproError: labels that do not fit the network, or a loss that is not finite (names the step).
     """
-    trainer = _Trainer(settings, data, hardware, resume)
+    trainer = _Trainer(settings, data, hardware, resume, group)
     trainer.restore()
     trainer.run()
     return trainer.result()
 
 
 class _Trainer:
-    def __init__(self, settings: Mapping[str, Any], data: FitData, hardware: Mapping[str, Any], resume: Path) -> None:
-        self.settings, self.hardware, self.resume = settings, hardware, resume
+    def __init__(
+        self, settings: Mapping[str, Any], data: FitData, hardware: Mapping[str, Any], resume: Path, group: Group
+    ) -> None:
+        self.settings, self.hardware, self.resume, self.group = settings, hardware, resume, group
         self.device = prepare_device(
             hardware["device"], settings["cpu_threads"], hardware["deterministic"], settings["precision"]
         )
@@ -91,9 +98,13 @@ class _Trainer:
         self.outliers = None if data.outliers is None else self._resident(data.outliers)
         self.record = registry.records("objectives")[settings["objective"]["name"]]
         self.model, self.objective = build(settings, self.device)
+        group.share_statistics(self.model)
         self._refuse_a_last_batch_of_one()
         self.length = self._length()
-        self.stepper = Stepper(nn.ModuleList([self.model, self.objective]), settings, self.length, self.device)
+        learns = nn.ModuleList([self.model, self.objective])
+        # An objective's own parameters get their whole gradient in every process, the network's only a part.
+        add_up = partial(group.sum_gradients, list(self.model.parameters()))
+        self.stepper = Stepper(learns, settings, self.length, self.device, add_up)
         in_autocast = settings["switches"].get("criterion_precision") == "autocast"
         self.criterion_precision = settings["precision"] if in_autocast else "fp32"
         self.progress = ckpt.Progress()
@@ -112,7 +123,7 @@ class _Trainer:
             self.progress.history.append(row)
             self.progress.epoch = epoch + 1
             self.progress.seconds += time.monotonic() - start
-            if time.monotonic() - saved >= self.hardware["checkpoint_seconds"]:
+            if self.group.rank == 0 and time.monotonic() - saved >= self.hardware["checkpoint_seconds"]:
                 self.save()
                 saved = time.monotonic()
             shown.update(epoch, {"loss": row["total"], "lr": row["learning_rate"]})
@@ -136,11 +147,12 @@ class _Trainer:
         s = self.settings
         self.stepper.set_rate(step)
         context = Context(epoch, s["epochs"], step, self.host_labels[index])
-        index = upload(index, self.device)
-        images, labels = self.train[index], self.labels[index]
+        share, index = self.group.share(len(index)), upload(index, self.device)
+        images, labels = self.train[index[share.part]], self.labels[index]
         draw = generator(s["seed"], "augmentation", epoch, step)
-        views = torch.cat([augment(images, s["augmentation"], draw) for _ in range(self.record["views"])])
+        views = torch.cat([augment(images, s["augmentation"], draw, share) for _ in range(self.record["views"])])
         outputs, outlier_outputs = self._forward(self._input(views), step, draw)
+        outputs = self.group.gather(outputs, share.batch, self.record["views"])
         with autocast(self.device, self.criterion_precision):
             terms = self.objective.loss(outputs, outlier_outputs, labels, context)
         skipped = self.stepper.step(terms.total)
@@ -152,10 +164,16 @@ class _Trainer:
         if self.outliers is None:
             with autocast(self.device, s["precision"]):
                 return self.model(images).float(), None
-        index = cycled_batch(len(self.outliers), s["outlier_batch"], s["seed"], step)
-        extra = self._input(augment(self.outliers[upload(index, self.device)], s["augmentation"], draw))
+        index, share = self._outlier_batch(step), self.group.share(s["outlier_batch"])
+        extra = self._input(augment(self.outliers[index[share.part]], s["augmentation"], draw, share))
         with autocast(self.device, s["precision"]):  # augmentation stays outside: in float32 for both domains
-            return forward_with_outliers(self.model, images, extra, s["switches"]["bn_mode"])
+            inside, outside = forward_with_outliers(self.model, images, extra, s["switches"]["bn_mode"])
+        return inside, self.group.gather(outside, share.batch)
+
+    def _outlier_batch(self, step: int) -> torch.Tensor:
+        assert self.outliers is not None
+        index = cycled_batch(len(self.outliers), self.settings["outlier_batch"], self.settings["seed"], step)
+        return upload(index, self.device)
 
     def _input(self, views: torch.Tensor) -> torch.Tensor:
         x = normalise(views, self.settings["normalisation"])

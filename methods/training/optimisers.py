@@ -1,6 +1,6 @@
 """One optimiser step under a schedule and a precision."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -18,7 +18,15 @@ class Stepper:
         skipped: whether the loss scaler skipped that step.
     """
 
-    def __init__(self, model: nn.Module, settings: Mapping[str, Any], length: Length, device: torch.device) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: Mapping[str, Any],
+        length: Length,
+        device: torch.device,
+        after_backward: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.after_backward = after_backward  # where several processes add up their gradients
         self.spec, self.schedule, self.switches = (
             settings["optimiser"],
             settings["schedule"],
@@ -49,6 +57,7 @@ class Stepper:
         """Descend; returns whether the loss scaler skipped the step (only ever with fp16)."""
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
+        self.after_backward()
         self.scaler.step(self.optimiser)
         if not self.scaler.is_enabled():
             return False

@@ -1,0 +1,143 @@
+"""One training on several GPUs, or on several processes of a CPU: starting them, and bringing the result back.
+
+    python -m methods.training.processes FOLDER RANK
+
+is one of them; it reads its task from FOLDER, where the processes also meet and where the first one leaves the result.
+"""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from methods.data.images import read_images
+from methods.errors import ReproError, refuse
+from methods.training import checkpoint as ckpt
+from methods.training.device import choose_device
+from methods.training.distributed import Group
+from methods.training.fit import FitData, Result, fit
+
+Sources = Mapping[str, tuple[str, str, str]]  # role -> (image store, data set, split)
+
+LOG = logging.getLogger("ood_repro")
+_ROOT = Path(__file__).resolve().parents[2]
+_SILENCE = timedelta(minutes=30)  # after which a process that waits for another gives up
+_POLL_SECONDS = 0.2
+_COMMAND = [sys.executable, "-m", "methods.training.processes"]
+
+
+def fit_on_devices(settings: Mapping[str, Any], sources: Sources, hardware: Mapping[str, Any], resume: Path) -> Result:
+    """:func:`methods.training.fit.fit` on ``hardware.devices`` GPUs or, on a CPU, processes.
+
+    Raises:
+        ReproError: what ``fit`` refuses, fewer GPUs than asked for, or a process that ended without a word.
+    """
+    if hardware["devices"] == 1:
+        return fit(settings, read(sources), hardware, resume)
+    _require_devices(hardware)
+    resume.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=resume.parent) as name:
+        folder = Path(name).resolve()
+        logs = [handler.baseFilename for handler in LOG.handlers if isinstance(handler, logging.FileHandler)]
+        task = {"settings": settings, "sources": sources, "hardware": hardware, "resume": str(resume.resolve())}
+        (folder / "task.json").write_text(json.dumps({**task, "logs": logs}), encoding="utf-8")
+        _run(folder, hardware["devices"])
+        return _result(folder)
+
+
+def read(sources: Sources) -> FitData:
+    """The images that a training reads."""
+    return FitData(**{role: read_images(*source) for role, source in sources.items()})
+
+
+def _require_devices(hardware: Mapping[str, Any]) -> None:
+    count, found = hardware["devices"], torch.cuda.device_count()
+    if choose_device(hardware["device"]).type == "cuda":
+        refuse(found < count, f"config.hardware.devices is {count}, but torch sees {found} GPUs: set it to {found}.")
+
+
+def _run(folder: Path, count: int) -> None:
+    """Start the processes and wait; when one fails, end the others and say what it said."""
+    path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path}
+    started = [subprocess.Popen([*_COMMAND, str(folder), str(rank)], env=environment) for rank in range(count)]
+    try:
+        while any(process.poll() is None for process in started):
+            if any(process.poll() for process in started):
+                break
+            time.sleep(_POLL_SECONDS)
+    finally:
+        for process in started:
+            process.kill()  # does nothing to one that has ended
+            process.wait()
+    if codes := [process.returncode for process in started if process.returncode]:
+        said = sorted(folder.glob("error*"))
+        ended = f"A process of the training ended with code {codes[0]}; its traceback is on the terminal."
+        raise ReproError(said[0].read_text(encoding="utf-8") if said else ended)
+
+
+def _result(folder: Path) -> Result:
+    found = ckpt.load_checkpoint(folder / "result.safetensors")
+    assert found is not None
+    cost = json.loads((folder / "cost.json").read_text(encoding="utf-8"))
+    return Result(found[0], found[1].history, cost)
+
+
+def _process(folder: Path, rank: int) -> None:
+    """The training as number ``rank`` sees it."""
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
+    settings, hardware, resume = task["settings"], task["hardware"], Path(task["resume"])
+    if rank == 0:
+        _write_to(task["logs"])
+    _meet(folder, Group(rank, hardware["devices"]), choose_device(hardware["device"]))
+    try:
+        result = fit(settings, read(task["sources"]), hardware, resume, Group(rank, hardware["devices"]))
+    except ReproError as error:
+        (folder / f"error{rank}").write_text(str(error), encoding="utf-8")
+        sys.exit(1)
+    if rank == 0:
+        ckpt.save_checkpoint(folder / "result.safetensors", result.tensors, ckpt.Progress(history=result.history))
+        (folder / "cost.json").write_text(json.dumps(result.cost), encoding="utf-8")
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def _meet(folder: Path, group: Group, device: torch.device) -> None:
+    backend = "gloo"
+    if device.type == "cuda":
+        torch.cuda.set_device(group.rank)
+        backend = "nccl"
+    place = f"file://{folder}/meeting"
+    dist.init_process_group(backend, init_method=place, rank=group.rank, world_size=group.size, timeout=_SILENCE)
+
+
+def _write_to(logs: list[str]) -> None:
+    """Progress goes into the log of the job that started this."""
+    for log in logs:
+        handler = logging.FileHandler(log, mode="a", encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        LOG.addHandler(handler)
+    LOG.setLevel(logging.INFO)
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the one that started it is gone, however it went."""
+    while os.getppid() == parent:
+        time.sleep(_POLL_SECONDS)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    _process(Path(sys.argv[1]), int(sys.argv[2]))
