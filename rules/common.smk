@@ -12,7 +12,7 @@ from methods.data.places import wanted
 from methods.data.render import parse_render, render_name
 from methods.errors import ReproError
 from methods.provenance import canonical_json
-from methods.settings import outputs, steps, tuning
+from methods.settings import imports, outputs, steps, tuning
 from methods.settings.load import load_study
 from methods.settings.schema import load_yaml, nearest
 from methods.settings.study import Run
@@ -57,6 +57,7 @@ REPORT = f"{RESULTS}/papers/{{paper}}/report.html"
 
 # Jobs that may use a GPU claim one where there is one; the total is given in profiles/default.
 GPUS = gpus_claimed(STUDY.config["hardware"]["device"])
+TRAIN_GPUS = GPUS * STUDY.config["hardware"]["devices"]
 
 
 wildcard_constraints:
@@ -121,14 +122,17 @@ def image_stores():
 
 
 def files_to_fetch():
-    """(data set, file) that prepared splits still need from the network."""
+    """(data set, file) that prepared splits and imported checkpoints still need from the network."""
     parts = [part for path, part in image_stores().items() if not Path(path).exists()]
     found = {}
     for part in parts:
         files = availability.files_to_have(STUDY.catalog, *part, FOLDERS, DATA)
         found |= {(owner, name): None for name, owner in files.items()}
+    recipes = [STUDY.recipe(run) for name in STUDY.evaluate for run in STUDY.runs(name)]
+    sources = [recipe["checkpoint"] for recipe in recipes if "url" in recipe.get("checkpoint", {})]
+    found |= {imports.download(source): None for source in sources}
     missing = [part for part in found if not Path(ARCHIVE.format(dataset=part[0], file=part[1])).exists()]
-    records = [(dataset, file_record(STUDY.catalog, dataset, name)) for dataset, name in missing]
+    records = [(dataset, file_record(CATALOG, dataset, name)) for dataset, name in missing]
     return [(dataset, file) for dataset, file in records if "urls" in file]
 
 
@@ -228,8 +232,16 @@ def prepare_settings(wildcards):
 
 
 def train_inputs(wildcards):
-    sets = steps.train_sets(STUDY, run_of(wildcards))
+    run = run_of(wildcards)
+    source = STUDY.recipe(run).get("checkpoint")
+    if source is not None:
+        return {"weights": source.get("file") or archive_path(*imports.download(source))}
+    sets = steps.train_sets(STUDY, run)
     return {role: image_path(*part, wildcards.benchmark) for role, part in sets.items()}
+
+
+def archive_path(dataset, file):
+    return ARCHIVE.format(dataset=dataset, file=file)
 
 
 def train_features(wildcards):

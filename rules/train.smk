@@ -17,7 +17,7 @@ rule train:
     resources:
         mem_mb=4000,
         runtime=2880,
-        gpu=GPUS,
+        gpu=TRAIN_GPUS,
     params:
         settings=settings(steps.train_settings),
         digest=run_digest(steps.train_digest),

@@ -41,6 +41,7 @@ SETTINGS = {
     "left_out": [],
     "left_out_scores": [],
     "tuning": {"sets": [], "untuned": []},
+    "imported": [],
     "aupr_rule": "average_precision",
     "runs": [[method, "corrected", seed] for method in ("palm", "adapt") for seed in (0, 1)],
     "methods": [["palm", "PALM_100%"], ["adapt", "ADAPT & co"]],

@@ -240,6 +240,8 @@ def _notes(settings: Mapping[str, Any]) -> list[str]:
         notes.append(f"{label} is left out: its outlier set {title} is not available here.")
     for score, label, reason in settings["left_out_scores"]:
         notes.append(f"{score} is left out for {label}: it needs {reason}.")
+    for label in settings["imported"]:
+        notes.append(f"{label} is an imported checkpoint: one run, whatever the seeds.")
     return [*notes, *untuned_notes(settings["tuning"]["untuned"])]
 
 

@@ -51,6 +51,8 @@ def _drop_methods(study: Study, name: str) -> None:
         return
     dataset = exposure["dataset"]
     for method in list(study.evaluate[name]):
+        if "checkpoint" in study.recipes[method, name]:
+            continue
         if records("objectives")[study.recipes[method, name]["objective"]["name"]]["needs_outliers"]:
             study.notices.append(
                 f"{method} is left out on {name}, its outlier set {dataset} is not available here{_why(study, dataset)}"

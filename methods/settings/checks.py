@@ -5,6 +5,7 @@ from typing import Any
 
 from methods import registry
 from methods.settings.check_sets import benchmark_problems, share, unknown
+from methods.settings.imports import checkpoint_problems
 from methods.settings.needs import unmet_needs
 from methods.settings.parts import part_problems
 from methods.settings.study import Study
@@ -108,7 +109,9 @@ def _recipe(study: Study, benchmark: str, method: str) -> Iterator[str]:
     for part in record["needs"]:
         if part not in recipe:
             yield f"{place} lacks a {part}, which {record['title']} trains"
-    if record["needs_outliers"]:
+    if "checkpoint" in recipe:
+        yield from checkpoint_problems(recipe, place)
+    elif record["needs_outliers"]:
         if "outlier_exposure" not in study.benchmarks[benchmark]:
             yield f"{place} trains with outliers, which the benchmark {benchmark} does not name (outlier_exposure)"
         if "outlier_batch" not in recipe:

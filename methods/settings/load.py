@@ -9,6 +9,7 @@ from methods.data.catalog import load_catalogs
 from methods.errors import ReproError, refuse
 from methods.settings.absence import leave_out_what_is_absent
 from methods.settings.checks import study_problems
+from methods.settings.imports import add_downloads
 from methods.settings.papers import complete_recipe, load_paper, recipe_on, resolve_recipe, used_benchmark
 from methods.settings.parts import complete_part
 from methods.settings.schema import load_schema, problems, typed, with_defaults
@@ -64,6 +65,7 @@ def load_study(document: Mapping[str, Any]) -> Study:
     if found := study_problems(study):
         raise ReproError("\n".join(found))
     _complete(study)
+    add_downloads(study)
     leave_out_what_is_absent(study)
     return study
 

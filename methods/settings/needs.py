@@ -7,7 +7,7 @@ _WORDS = {
     "logits": "logits (the recipe has no classifier head)",
     "classifier": "a classifier (the recipe has no classifier head)",
     "projection": "a projection (the recipe has no projector)",
-    "prototypes": "prototypes (the objective has none)",
+    "prototypes": "prototypes (the objective has none, or the checkpoint was imported without)",
 }
 
 
@@ -19,7 +19,7 @@ def unmet_needs(study: Study, benchmark: str, method: str, instance: str) -> lis
         "logits": "head" in recipe,
         "classifier": "head" in recipe,
         "projection": "projector" in recipe,
-        "prototypes": "prototypes" in objective["gives"],
+        "prototypes": "prototypes" in objective["gives"] and "checkpoint" not in recipe,
     }
     needs = records("scores")[study.scores[instance]["score"]]["needs"]
     return [_WORDS[part] for part in needs if not there.get(part, True)]

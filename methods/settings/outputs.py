@@ -37,6 +37,7 @@ def table_settings(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[s
         "left_out": _left_out(study, paper, entry),
         "left_out_scores": _left_out_scores(study, paper, entry),
         "tuning": _tuning(study, paper, entry),
+        "imported": [label for m, label in common["methods"] if "checkpoint" in study.recipes[m, entry["benchmark"]]],
         "precision": study.config["precision"],
     }
 
@@ -113,9 +114,13 @@ def _own(study: Study, paper: str, benchmark: str) -> dict[str, list[str]]:
 
 
 def _methods(study: Study, paper: str, entry: Mapping[str, Any]) -> list[str]:
-    """Methods of a table or figure, without those that were left out here."""
-    chosen = entry.get("methods", list(_own(study, paper, entry["benchmark"])))
-    return [method for method in chosen if method in study.evaluate[entry["benchmark"]]]
+    """Methods of a table or figure, without those left out here and, where training is shown, those imported."""
+    benchmark = entry["benchmark"]
+    chosen = entry.get("methods", list(_own(study, paper, benchmark)))
+    here = [method for method in chosen if method in study.evaluate[benchmark]]
+    figures = records("reporting.figures")
+    trained = entry["kind"] == "cost" or figures.get(entry["kind"], {}).get("needs") == "history"
+    return [method for method in here if not (trained and "checkpoint" in study.recipes[method, benchmark])]
 
 
 def _left_out(study: Study, paper: str, entry: Mapping[str, Any]) -> list[list[str]]:

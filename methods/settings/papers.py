@@ -7,7 +7,8 @@ from typing import Any
 from methods.errors import ReproError
 from methods.settings.schema import ROOT, load_schema, load_yaml, nearest, problems, with_defaults
 
-REQUIRED = ("label", "objective", "optimiser", "schedule", "epochs", "batch")
+REQUIRED = ("label", "objective")
+TRAINING = ("optimiser", "schedule", "epochs", "batch")  # required where nothing is imported
 
 
 def paper_path(name: str) -> Path:
@@ -83,7 +84,8 @@ def complete_recipe(recipe: Mapping[str, Any], place: str) -> dict[str, Any]:
         ReproError: a key that every recipe needs is missing, or a value set in `on` breaks the schema.
     """
     schema = load_schema("paper")["properties"]["recipes"]["additionalProperties"]
-    found = [f"{place} lacks the key {key!r}" for key in REQUIRED if key not in recipe]
+    required = REQUIRED if "checkpoint" in recipe else (*REQUIRED, *TRAINING)
+    found = [f"{place} lacks the key {key!r}" for key in required if key not in recipe]
     found += problems(recipe, schema, place)
     if found:
         raise ReproError("\n".join(found))

@@ -10,6 +10,7 @@ from typing import Any
 from methods.provenance import fingerprint
 from methods.registry import module_name, records
 from methods.settings import tuning
+from methods.settings.imports import import_settings
 from methods.settings.study import Run, Study
 from methods.source_digest import source_digest
 from methods.training.switches import resolve_switches
@@ -47,6 +48,9 @@ def train_settings(study: Study, run: Run) -> dict[str, Any]:
     """Settings of one training."""
     recipe, benchmark = study.recipe(run), study.benchmarks[run.benchmark]
     switches = resolved_switches(study, run)
+    if "checkpoint" in recipe:
+        imported = {"imported": import_settings(recipe), "architecture": architecture(study, run)}
+        return {**imported, "protocol": run.protocol, "seed": run.seed, "objective": recipe["objective"]}
     return {
         "task": benchmark["task"],
         "architecture": architecture(study, run),
@@ -83,8 +87,10 @@ def architecture(study: Study, run: Run) -> dict[str, Any]:
 
 
 def train_sets(study: Study, run: Run) -> dict[str, tuple[str, str]]:
-    """Role -> (data set, split) that a training reads."""
+    """Role -> (data set, split) that a training reads; an imported checkpoint reads none."""
     benchmark, recipe = study.benchmarks[run.benchmark], study.recipe(run)
+    if "checkpoint" in recipe:
+        return {}
     source = benchmark["in_distribution"]
     sets = {"train": (source["dataset"], source["train"])}
     if recipe["selection"]["rule"] == "best_validation":
@@ -187,7 +193,9 @@ def prepare_digest(study: Study, dataset: str, split: str) -> str:
 
 
 def train_digest(study: Study, run: Run) -> str:
-    """Digest of the engine and of the objective and network the run names."""
+    """Digest of the engine and of the objective and network the run names, or of the import of a checkpoint."""
+    if "checkpoint" in study.recipe(run):
+        return source_digest(["methods.networks.foreign", "methods.networks.weights", _network_module(study, run)])
     return source_digest(["methods.training.fit", "methods.networks.weights", *_named(study, run)])
 
 

@@ -55,9 +55,13 @@ class Study:
             Run(benchmark, method, protocol, seed)
             for protocol in self.config["protocols"]
             for method in chosen
-            for seed in self.config["seeds"]
+            for seed in self.seeds(benchmark, method)
             if protocol in self.protocols(benchmark, method)
         ]
+
+    def seeds(self, benchmark: str, method: str) -> list[int]:
+        """Seeds of a method's runs: the first alone for an imported checkpoint, which is the same for all."""
+        return self.config["seeds"][: 1 if "checkpoint" in self.recipes[method, benchmark] else None]
 
     def protocols(self, benchmark: str, method: str) -> list[str]:
         """Protocols of the config that the objective of a method offers."""

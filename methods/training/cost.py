@@ -9,6 +9,9 @@ import torch
 
 from methods.training.device import choose_device
 
+# What a training reports of itself
+COSTS = ("seconds", "images_per_second", "peak_gpu_bytes", "resumed")
+
 
 def cost_row(cost: Mapping[str, float], hardware: Mapping[str, Any]) -> dict[str, Any]:
     """One row for ``cost.csv``: seconds, images a second, peak bytes, device and versions."""
