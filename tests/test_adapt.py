@@ -109,7 +109,7 @@ def test_three_stateful_steps_match_the_golden_vectors():
 
 def test_sinkhorn_matches_the_golden_rows():
     z = golden.view_major(golden.embeddings(5, 2, 4))
-    assignment = prototypes.sinkhorn(z, golden.prototypes(9, 4), epsilon=0.05, rounds=3)
+    assignment = prototypes.sinkhorn(z @ golden.prototypes(9, 4).T, epsilon=0.05, rounds=3)
     close(assignment[0, :3], [0.4349614395092277, 0.0598231005791763, 2.2019292975788527e-08])
     close(assignment.sum(0)[:3], [0.66798591681852, 0.7207230621222073, 1.0638984647399106])
     close(assignment.sum(1), [1.0] * 10)
@@ -148,8 +148,8 @@ def test_without_hard_negative_weight_and_beta_the_factor_is_one(small):
     z, p = golden.view_major(x), plain._moved(plain._update).detach()
     s = torch.nn.functional.softplus(z @ p.T / 0.1)
     own = prototypes.own_columns(labels.repeat(2), 3, 3)
-    kept = prototypes.top_own(prototypes.sinkhorn(z, plain.prototypes, 0.05, 3), own, 2)
-    target = prototypes.spread(prototypes.row_weights(prototypes.sinkhorn(z, p, 0.05, 3), kept), kept, 9)
+    kept = prototypes.top_own(prototypes.sinkhorn(z @ plain.prototypes.T, 0.05, 3), own, 2)
+    target = prototypes.spread(prototypes.row_weights(prototypes.sinkhorn(z @ p.T, 0.05, 3), kept), kept, 9)
     expected = (s.logsumexp(1) - (target * s).sum(1)).mean()
     torch.testing.assert_close(terms.parts["likelihood"].detach(), expected)
 

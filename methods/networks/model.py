@@ -28,7 +28,7 @@ class Outputs:
     projection: torch.Tensor | None = None
 
     def float(self) -> "Outputs":
-        """The same in float32 or wider: losses are never computed in half precision."""
+        """The same in float32 or wider: losses are computed so unless a protocol says otherwise."""
         return self.map(_widen)
 
     def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Outputs":

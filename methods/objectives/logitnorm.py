@@ -17,7 +17,7 @@ RECORD = {
     "needs_outliers": False,
     "needs": ["head"],
     "gives": ["logits"],
-    "protocols": ["corrected", "released"],
+    "protocols": ["corrected"],
     "parameters": {
         "temperature": {
             "type": "number",

@@ -48,17 +48,19 @@ class MultiPrototype(Objective):
         p, z = self.parameters_, outputs.projection
         own = proto.own_columns(labels.repeat(len(z) // len(labels)), self.classes, p["prototypes_per_class"])
         with torch.no_grad():
-            assignment = self._assign(z, self.prototypes)
+            assignment = self._assign(z @ self.prototypes.T)
             kept = proto.top_own(assignment, own, p["top_k"])  # (b)
             weights = proto.spread(proto.row_weights(assignment, kept), kept, len(self.prototypes))
             share = proto.column_weights(weights) if p["update_column_norm"] else weights
         self._update = share.T @ z
         moved = self._moved(self._update)  # (c); gradient reaches z through here
+        cosine = z @ moved.detach().T
         with torch.no_grad():
-            alignment = cosine_similarity(self._update, self.prototypes, dim=1).mean()  # (d)
-            target = proto.row_weights(self._assign(z, moved), kept)  # (e)
+            update = self._update.to(self.prototypes.dtype)
+            alignment = cosine_similarity(update, self.prototypes, dim=1).mean()  # (d)
+            target = proto.row_weights(self._assign(cosine.detach()), kept)  # (e)
         temperature = self.contrast_temperature(alignment)
-        likelihood = self._likelihood(z, moved.detach(), own, kept, target)
+        likelihood = self._likelihood(cosine, own, kept, target)
         contrast = proto.prototype_contrast(moved, temperature, self.classes)
         return Terms(
             likelihood + p["contrast_weight"] * contrast,
@@ -89,20 +91,15 @@ class MultiPrototype(Objective):
         momentum = self.parameters_["prototype_momentum"]
         return normalize(momentum * self.prototypes + (1 - momentum) * update, dim=1)
 
-    def _assign(self, z: torch.Tensor, prototypes: torch.Tensor) -> torch.Tensor:
+    def _assign(self, cosine: torch.Tensor) -> torch.Tensor:
         """(a)"""
-        return proto.sinkhorn(z, prototypes, self.parameters_["epsilon"], self.parameters_["sinkhorn_rounds"])
+        return proto.sinkhorn(cosine, self.parameters_["epsilon"], self.parameters_["sinkhorn_rounds"])
 
     def _likelihood(
-        self,
-        z: torch.Tensor,
-        prototypes: torch.Tensor,
-        own: torch.Tensor,
-        kept: torch.Tensor,
-        target: torch.Tensor,
+        self, cosine: torch.Tensor, own: torch.Tensor, kept: torch.Tensor, target: torch.Tensor
     ) -> torch.Tensor:
         """(f)"""
-        s = self.similarity(z @ prototypes.T)
+        s = self.similarity(cosine)
         factor = self.negative_factor(s.detach())
         against = s if factor is None else factor.scatter(1, own, 1.0) * s
         return (against.logsumexp(dim=1) - (target * s.gather(1, kept)).sum(dim=1)).mean()

@@ -18,18 +18,21 @@ def initial_prototypes(
     return normalize(draw(classes * per_class, dimension, generator=generator), dim=1)
 
 
-def sinkhorn(z: torch.Tensor, prototypes: torch.Tensor, epsilon: float, rounds: int) -> torch.Tensor:
-    """Soft assignment (N, K) of embeddings to all prototypes; rows sum to 1 over all K.
+def sinkhorn(cosine: torch.Tensor, epsilon: float, rounds: int) -> torch.Tensor:
+    """Soft assignment (N, K) of embeddings to all prototypes by their cosines (N, K); rows sum to 1 over all K.
 
-    Each round scales prototypes, then samples, to equal mass (ADAPT and PALM, equal-partition constraint).
+    Each round scales prototypes, then samples, to equal mass (ADAPT and PALM, equal-partition constraint). The scales
+    are kept as vectors, so that a round reads the matrix twice and writes it never.
     """
-    plan = torch.exp(z @ prototypes.T / epsilon)
-    plan = plan / plan.sum()
-    samples, count = plan.shape
-    for _ in range(rounds):
-        plan = plan / plan.sum(dim=0, keepdim=True).clamp_min(_TINY) / count
-        plan = plan / plan.sum(dim=1, keepdim=True).clamp_min(_TINY) / samples
-    return plan * samples
+    wide = cosine.float() if cosine.dtype in (torch.float16, torch.bfloat16) else cosine  # e^20 is no half
+    kernel = torch.exp(wide / epsilon)
+    samples, count = kernel.shape
+    rows, columns = kernel.new_ones(samples) / kernel.sum(), kernel.new_ones(count)
+    with torch.autocast(cosine.device.type, enabled=False):  # products of the kernel in half precision overflow
+        for _ in range(rounds):
+            columns = columns / (columns * (rows @ kernel)).clamp_min(_TINY) / count
+            rows = rows / (rows * (kernel @ columns)).clamp_min(_TINY) / samples
+    return kernel.mul_(columns).mul_(rows[:, None] * samples)
 
 
 def own_columns(labels: torch.Tensor, classes: int, per_class: int) -> torch.Tensor:

@@ -44,7 +44,8 @@ TARGETS = frozenset(
 
 def study_problems(study: Study) -> list[str]:
     """Every problem of a joined study, one sentence each."""
-    return [*_config(study), *_scores(study), *benchmark_problems(study), *_methods(study), *_outputs(study)]
+    found = [*_config(study), *_scores(study), *benchmark_problems(study), *_methods(study), *_outputs(study)]
+    return list(dict.fromkeys(found))
 
 
 def _config(study: Study) -> Iterator[str]:
@@ -118,7 +119,12 @@ def _recipe(study: Study, benchmark: str, method: str) -> Iterator[str]:
             yield f"{place} lacks the key 'outlier_batch'"
     if not study.protocols(benchmark, method):
         asked, offered = (" or ".join(names) for names in (study.config["protocols"], record["protocols"]))
-        yield f"config.protocols: {record['title']} has no protocol {asked}, only {offered}"
+        remedy = f"add {offered} to config.protocols, or leave {place} out of `evaluate`"
+        yield f"config.protocols: {record['title']} has no protocol {asked}, only {offered}: {remedy}"
+    if "evaluation_normalisation" in recipe and "train_eval_norm" not in record.get("switches", {}):
+        yield f"{place} has an evaluation_normalisation, which {record['title']} never uses: leave it out"
+    if recipe["switches"].get("train_eval_norm") == "mismatched" and "evaluation_normalisation" not in recipe:
+        yield f"{place}.switches.train_eval_norm is mismatched, which needs the key evaluation_normalisation"
     if recipe["selection"]["rule"] == "best_validation":
         if "head" not in recipe:
             rule = "best_validation, which needs a classifier head: use last or best_train_loss"

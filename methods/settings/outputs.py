@@ -23,7 +23,7 @@ def table_settings(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[s
     common = {
         **entry,
         "runs": [[run.method, run.protocol, run.seed] for run in runs],
-        "methods": [[method, label] for method, label in {r.method: study.recipe(r)["label"] for r in runs}.items()],
+        "methods": [[m, study.recipes[m, entry["benchmark"]]["label"]] for m in _methods(study, paper, entry)],
         "seeds": study.config["seeds"],
     }
     if entry["kind"] == "cost":
@@ -49,9 +49,8 @@ def figure_seed(study: Study, entry: Mapping[str, Any]) -> int:
 
 def figure_caption(study: Study, entry: Mapping[str, Any]) -> str:
     """Caption with the seed and protocol shown."""
-    protocols = {
-        run.protocol: None for run in study.runs(entry["benchmark"]) if run.protocol == shown_protocol(study, run)
-    }
+    runs = study.runs(entry["benchmark"], entry.get("methods"))
+    protocols = {run.protocol: None for run in runs if run.protocol == shown_protocol(study, run)}
     return f"{entry['caption']}. Seed {figure_seed(study, entry)}, protocol {' or '.join(protocols)}."
 
 
@@ -63,7 +62,8 @@ def shown_protocol(study: Study, run: Run) -> str:
 def figure_runs(study: Study, paper: str, entry: Mapping[str, Any]) -> list[Run]:
     """Runs a figure shows: the first protocol of a method, one seed."""
     seed = figure_seed(study, entry)
-    runs = study.runs(entry["benchmark"], _methods(study, paper, entry))
+    methods = _methods(study, paper, entry)
+    runs = sorted(study.runs(entry["benchmark"], methods), key=lambda run: methods.index(run.method))
     return [run for run in runs if run.seed == seed and run.protocol == shown_protocol(study, run)]
 
 

@@ -1,8 +1,8 @@
 """The fit loop: one engine for every objective.
 
 Images stay uint8 on the training device; every step draws its batch, augments it there, runs the network, asks the
-objective for its loss in float32 and descends. Nothing in a step waits for the device: losses are summed there and
-read once an epoch.
+objective for its loss (in float32, unless the switch criterion_precision says otherwise) and descends. Nothing in a
+step waits for the device: losses are summed there and read once an epoch.
 """
 
 import time
@@ -277,7 +277,8 @@ class _Trainer:
 
     def _last_step_if_broken(self, epoch: int) -> int | None:
         """The epoch's last step if it broke the weights, which no later loss would tell."""
-        finite = torch.stack([weight.isfinite().all() for weight in self.model.parameters()]).all()
+        state = [*self.model.parameters(), *(t for t in self.objective.state_dict().values() if t.is_floating_point())]
+        finite = torch.stack([tensor.isfinite().all() for tensor in state]).all()
         return None if bool(finite) else (epoch + 1) * self.length.epoch - 1
 
     def _not_finite(self, epoch: int, step: int) -> str:
