@@ -21,7 +21,6 @@ from tests import test_training as toy
 
 FLOAT64 = [sys.executable, "-m", "tests.float64_process"]
 PROJECTED = {
-    "adapt": {"prototypes_per_class": 2, "top_k": 1, "prototype_momentum": 0.9},
     "cider": {"prototype_momentum": 0.5},
     "palm": {"prototypes_per_class": 2, "top_k": 1, "prototype_momentum": 0.9, "proto_grad": "learnable"},
 }
@@ -57,9 +56,8 @@ def chosen(sources, recipe):
 
 
 RECIPES = {
-    **{name: settings(name, epochs=2) for name in ("cross_entropy", "adapt", "palm", "cider", "edge")},
+    **{name: settings(name, epochs=2) for name in ("palm", "cider", "edge")},
     "uneven": settings("cross_entropy", epochs=1, batch=43),  # the last batch has two images
-    "mixed": settings("edge", epochs=1, switches={"bn_mode": "mixed"}),
 }
 _ALONE = """
 import json, sys
@@ -98,9 +96,12 @@ def differences(one, two):
     return {name: float((one.tensors[name] - two.tensors[name]).abs().max()) for name in one.tensors}
 
 
-@pytest.mark.parametrize("name", ["cross_entropy", "adapt", "palm", "cider", "edge", "mixed"])
+@pytest.mark.parametrize("name", ["palm", "cider", "edge"])
 def test_two_processes_train_what_one_trains(name, alone, sources, tmp_path, monkeypatch):
-    """Epochs of batches of 16, the last of 13 does not divide; augmented, with momentum and weight decay."""
+    """Epochs of batches of 16, the last of 13 does not divide; augmented, with momentum and weight decay.
+
+    PALM's prototypes are parameters here, which every process gives their whole gradient; EDGE has outliers as well.
+    """
     two = trained(name, sources, tmp_path, monkeypatch)
     assert two.tensors["backbone.stem.0.weight"].dtype == torch.float64
     assert max(differences(alone[name], two).values()) < 1e-10
@@ -114,14 +115,14 @@ def test_three_processes_of_which_one_has_no_row_of_the_last_batch(alone, source
 
 
 def test_another_number_of_processes_takes_up_the_resume_checkpoint(alone, sources, tmp_path, monkeypatch):
-    first = trained("adapt", sources, tmp_path, monkeypatch, checkpoint_seconds=0)
+    first = trained("palm", sources, tmp_path, monkeypatch, checkpoint_seconds=0)
     file = tmp_path / "checkpoint.safetensors"
     before = file.stat().st_mtime_ns
-    again = trained("adapt", sources, tmp_path, monkeypatch, devices=3)  # nothing is left to do
+    again = trained("palm", sources, tmp_path, monkeypatch, devices=3)  # nothing is left to do
     assert file.stat().st_mtime_ns == before
     assert again.history == first.history
     assert again.cost["resumed"] == 1
-    assert max(differences(alone["adapt"], again).values()) < 1e-10
+    assert max(differences(alone["palm"], again).values()) < 1e-10
 
 
 def test_what_a_process_refuses_is_said_once(sources, tmp_path):

@@ -227,7 +227,8 @@ def test_building_leaves_the_global_state_untouched():
 
 
 def test_prototypes_follow_from_the_seed_too():
-    adapt = {"name": "adapt", "prototypes_per_class": 2, "proto_init": "uniform01"}
+    shape = {"prototypes_per_class": 2, "proto_init": "uniform01", "proto_grad": "through_ema"}
+    adapt = {"name": "adapt", **shape, "logits": "softplus", "beta": 0.15}
     recipe = {**settings(seed=1, projector={"hidden": 8, "dimension": 5}), "objective": adapt}
     (_, first), (_, second), (_, other) = (build({**recipe, "seed": s}, torch.device("cpu")) for s in (1, 1, 2))
     assert first.prototypes.shape == (6, 5)

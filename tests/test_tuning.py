@@ -713,6 +713,7 @@ TABLE = {
     ],
     "run_scores": {"plain": ["msp", "knn"]},
     "tuning": {"sets": ["Blended digits"], "untuned": []},
+    "imported": [],
     "seeds": [0, 1],
     "precision": "fp32",
 }
