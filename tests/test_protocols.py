@@ -558,6 +558,38 @@ def test_the_switch_of_normalisation_changes_evaluation_and_not_training(protoco
     assert steps.network_score_settings(study, one)["normalisation"] == evaluated
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"recipes.adapt.switches": {"train_eval_norm": "mismatched"}},
+            "train_eval_norm is mismatched, which needs the key evaluation_normalisation",
+        ),
+        (
+            {"recipes.plain.evaluation_normalisation": OTHER},
+            "recipes.plain has an evaluation_normalisation, which Cross-entropy never uses",
+        ),
+    ],
+)
+def test_a_normalisation_of_evaluation_and_its_switch_ask_for_each_other(changes, message, tmp_path):
+    assert message in test_settings.refusal(tmp_path, changes)
+
+
+def test_prototypes_that_the_last_step_breaks_are_noticed(tmp_path, monkeypatch):
+    """No later loss would tell: the training ends with that step."""
+    commit = palm.Palm.commit
+
+    def broken(self, skipped):
+        commit(self, skipped)
+        self.steps = getattr(self, "steps", 0) + 1
+        if self.steps == 4:  # one epoch of 50 images in batches of 16
+            self.prototypes.fill_(math.nan)
+
+    monkeypatch.setattr(palm.Palm, "commit", broken)
+    with pytest.raises(ReproError, match="NaN or infinite at step 3"):
+        run(recipe("palm", epochs=1), tmp_path)
+
+
 def test_settings_of_a_training_hold_the_switches_that_shape_it_and_no_other(tmp_path):
     for protocol in BOTH:
         study, one = adapt_on_digits(tmp_path, protocol)
