@@ -29,7 +29,7 @@ $(VENV)/.dev: $(VENV)/.runtime requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
-demo: env  ## run the embedded benchmark and print its tables (3 minutes on 2 cores)
+demo: env  ## run the embedded benchmark and print its tables (3 to 6 minutes on 2 cores)
 	@$(RUN) demo --cores $(CORES) $(ARGS)
 	@$(BIN)/python -m workflow_scripts.show demo
 
