@@ -8,7 +8,6 @@ figure is the best of --rounds; ratios are peer / ours, so above 1 we are faster
 """
 
 import argparse
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -16,12 +15,11 @@ import torch
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from threadpoolctl import threadpool_limits
 
+from benchmarks.common import Task, best
 from methods.features.arrays import Features, Readout
 from methods.metrics.ranking import detection_metrics
 from methods.metrics.vectors import unit_rows
 from methods.scores import knn, mahalanobis_total, vim
-
-Task = Callable[[], object]
 
 
 def main() -> None:
@@ -211,15 +209,6 @@ def sklearn_metrics(inside: np.ndarray, outside: np.ndarray) -> tuple:
     curve = roc_curve(labels, scores)
     areas = average_precision_score(labels, scores), average_precision_score(1 - labels, -scores)
     return roc_auc_score(labels, scores), areas, curve
-
-
-def best(task: Task, rounds: int) -> float:
-    times = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        task()
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 if __name__ == "__main__":

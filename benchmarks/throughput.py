@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.common import CONSTANTS, VIEWS
 from methods.networks.model import OODModel, build_model
 from methods.objectives import adapt
 from methods.objectives.base import Context, Objective, Sizes
@@ -24,14 +25,7 @@ from methods.training.augmentation import augment, normalise
 from methods.training.device import autocast, choose_device, upload
 from methods.training.randomness import generator
 
-IMAGES, VIEWS = 50_000, 2
-CONSTANTS = {"mean": [0.5071, 0.4867, 0.4408], "std": [0.2675, 0.2565, 0.2761]}
-AUGMENTATION = {
-    "random_resized_crop": {"area": [0.2, 1.0], "aspect": [3 / 4, 4 / 3]},
-    "horizontal_flip": 0.5,
-    "colour_jitter": {"probability": 0.8, "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1},
-    "grayscale": 0.2,
-}
+IMAGES, TWO = 50_000, 2  # in a pass, views of each
 PARTS = ("augment", "forward", "loss", "backward", "optimiser")
 
 
@@ -39,7 +33,7 @@ def main() -> None:
     options = arguments()
     device = choose_device(options.device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    print(f"{name}, torch {torch.__version__}, batch {options.batch} x {VIEWS} views, {options.steps} steps")
+    print(f"{name}, torch {torch.__version__}, batch {options.batch} x {TWO} views, {options.steps} steps")
     print(f"{'switches':34} {'images/s':>9} {'of peak':>8} {'hours':>6}  ms a step: {' '.join(PARTS)}")
     for switches in combinations(device, options.only):
         report(switches, options, device)
@@ -81,9 +75,9 @@ def report(switches: dict[str, Any], options: argparse.Namespace, device: torch.
     for number in range(options.steps):
         step(number, clock)
     seconds = clock.between(start, clock.now()) / options.steps
-    rate = options.batch * VIEWS / seconds
+    rate = options.batch * TWO / seconds
     share = 3 * 2 * step.macs * rate / (options.peak * 1e12)
-    hours = options.epochs * IMAGES * VIEWS / rate / 3600
+    hours = options.epochs * IMAGES * TWO / rate / 3600
     parts = " ".join(f"{1000 * clock.parts[part] / options.steps:.2f}" for part in PARTS)
     print(f"{switches['name']:34} {rate:9.0f} {100 * share:7.1f}% {hours:6.2f}  {parts}", flush=True)
 
@@ -114,7 +108,7 @@ class Step:
         draw, mark = generator(0, "augmentation", 0, number), clock.mark if clock else (lambda part: None)
         index = upload(torch.randint(0, len(self.images), (self.batch,), generator=draw), self.device)
         mark("")
-        views = torch.cat([augment(self.images[index], AUGMENTATION, draw) for _ in range(VIEWS)])
+        views = torch.cat([augment(self.images[index], VIEWS, draw) for _ in range(TWO)])
         x = normalise(views, CONSTANTS).contiguous(memory_format=torch.channels_last)
         mark("augment")
         with autocast(self.device, self.precision):

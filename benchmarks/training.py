@@ -9,7 +9,6 @@ loss, prototypes moved sample by sample, a DataLoader in front of the same netwo
 """
 
 import argparse
-import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -19,6 +18,7 @@ from torch.nn.functional import normalize, softplus
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from benchmarks.common import CONSTANTS, VIEWS, Task, best
 from methods.networks.model import Outputs, build_model
 from methods.objectives import adapt, cider
 from methods.objectives.base import Context, Sizes
@@ -26,17 +26,9 @@ from methods.objectives.prototypes import initial_prototypes
 from methods.training.augmentation import augment
 from methods.training.augmentation import normalise as normalise_batch
 
-Task = Callable[[], object]
 Value = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Row = tuple[str, Task, dict[str, Task], int]  # what, ours, peers, units of work
 
-CONSTANTS = {"mean": [0.5071, 0.4867, 0.4408], "std": [0.2675, 0.2565, 0.2761]}
-VIEWS = {
-    "random_resized_crop": {"area": [0.2, 1.0], "aspect": [3 / 4, 4 / 3]},
-    "horizontal_flip": 0.5,
-    "colour_jitter": {"probability": 0.8, "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1},
-    "grayscale": 0.2,
-}
 ARCHITECTURE = {
     "network": {"name": "cifar_resnet", "blocks": [1, 1, 1], "widths": [16, 32, 64]},
     "classes": 100,
@@ -53,8 +45,10 @@ def main() -> None:
     print(f"{'what':40} {'ours, s':>9} {'a second':>9} {'peer':>34} {'peer, s':>9} {'ratio':>7}")
     for part in options.only or parts:
         for what, ours, peers, work in parts[part]():
+            ours()  # the first call is slower
             own = best(ours, options.rounds)
             for peer, task in peers.items():
+                task()
                 other = best(task, max(1, options.rounds // 2))
                 print(f"{what:40} {own:9.4f} {work / own:9.0f} {peer:>34} {other:9.4f} {other / own:7.2f}", flush=True)
 
@@ -65,16 +59,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="*", choices=["augmentation", "loss", "cider", "step"])
     return parser.parse_args()
-
-
-def best(task: Task, rounds: int) -> float:
-    task()
-    times = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        task()
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 def images(count: int) -> torch.Tensor:

@@ -4,10 +4,20 @@ import logging
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from tqdm import tqdm
 
 LOG = logging.getLogger("ood_repro")
+
+
+def log_to(path: str | Path) -> logging.Handler:
+    """Let lines go into the log at ``path`` too, after what is there; several processes may add to one file."""
+    handler = logging.FileHandler(path, mode="a", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    LOG.addHandler(handler)
+    LOG.setLevel(logging.INFO)
+    return handler
 
 
 class EpochProgress:

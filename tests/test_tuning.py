@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
-from torch import nn
 
 from methods import source_digest
 from methods.csv_file import csv_text, read_csv
@@ -29,7 +28,6 @@ from methods.features.network_tuning import through_network
 from methods.features.score_store import TUNED, read_tuned, write_tuned
 from methods.metrics.evaluation import tuned_rows
 from methods.metrics.ranking import detection_metrics, fpr_percentile
-from methods.networks.model import Outputs
 from methods.reporting.layout import to_csv, to_html, to_latex, to_markdown
 from methods.reporting.tables import main_table, ranks_table
 from methods.scores.base import fit_instances, score_instances
@@ -38,6 +36,7 @@ from methods.settings import outputs, steps, tuning
 from methods.settings.load import load_study
 from methods.settings.parts import complete_part
 from methods.settings.study import Run
+from tests.test_network_scores import Network
 from tests.workflow import PAPER
 
 CATALOG = load_catalog()
@@ -262,20 +261,6 @@ def test_a_fit_on_validation_without_validation_features_is_refused():
 
 
 # Through the network
-
-
-class Network(nn.Module):
-    """Smooth and small, in float64 inside."""
-
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.body = nn.Sequential(nn.Flatten(), nn.Linear(48, 6), nn.Tanh()).double()
-        self.head = nn.Linear(6, 4).double()
-
-    def forward(self, images):
-        embedding = self.body(images.double())
-        return Outputs(pooled=embedding, embedding=embedding, logits=self.head(embedding))
 
 
 def images(count, seed, low=0):

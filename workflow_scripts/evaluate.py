@@ -43,7 +43,7 @@ def main(snakemake: Any) -> None:
     provenance.require_same(source.train, source.test, "model", (train_origin, test_origin))
     provenance.require_same(source.readout, source.test, "model", (readout_origin, test_origin))
     rows = evaluation_rows(settings, id_scores, ood, train, test, readout)
-    for path in files(source.get("tuned")):
+    if path := source.get("tuned"):
         choices, tuned_origin = read_tuned(path)
         provenance.require_parent(path, tuned_origin, "train", source.train)
         rows += tuned_rows(choices)

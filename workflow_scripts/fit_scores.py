@@ -20,13 +20,13 @@ def main(snakemake: Any) -> None:
     readout, readout_origin = read_readout(source.readout)
     provenance.require_same(source.train, source.readout, "model", (origin, readout_origin))
     choices: dict[str, Any] = {}
-    if "tuned" in source.keys():  # noqa: SIM118
-        choices, tuned_origin = read_tuned(source.tuned)
-        provenance.require_parent(source.tuned, tuned_origin, "train", source.train)
+    if path := source.get("tuned"):
+        choices, tuned_origin = read_tuned(path)
+        provenance.require_parent(path, tuned_origin, "train", source.train)
     validation = None
-    if "validation" in source.keys():  # noqa: SIM118
-        validation, other = read_features(source.validation)
-        provenance.require_same(source.train, source.validation, "model", (origin, other))
+    if path := source.get("validation"):
+        validation, other = read_features(path)
+        provenance.require_same(source.train, path, "model", (origin, other))
     instances = resolved(instances, choices)
     record = provenance.record(DETECTORS, instances, snakemake.params.digest, dict(source.items()), origin["seed"])
     record["parents"]["model"] = origin["parents"]["model"]

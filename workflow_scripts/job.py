@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from methods.errors import ReproError
+from methods.progress import LOG, log_to
 
 OWNER = "OOD_REPRO_OWNER"  # pid and start time of the Snakemake that started this job
 JOB_LOCK = Path(".snakemake/ood-repro.jobs.lock")
-LOG = logging.getLogger("ood_repro")
 _POLL_SECONDS = 0.5
 
 
@@ -125,10 +125,7 @@ def parents(source: Any) -> dict[str, str]:
 def _open_log(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("")  # and then only added to, also by processes that the job starts
-    handler = logging.FileHandler(path, mode="a", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-    LOG.addHandler(handler)
-    LOG.setLevel(logging.INFO)
+    handler = log_to(path)
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").addHandler(handler)
 

@@ -19,9 +19,9 @@ def main(snakemake: Any) -> None:
     fitted, fitted_origin = read_detectors(source.detectors, names)
     instances = {name: fitted_origin["settings"][name] for name in names}  # with what was tuned
     train = None
-    if "train" in source.keys():  # noqa: SIM118
-        provenance.require_parent(source.detectors, fitted_origin, "train", source.train)
-        train, _ = read_features(source.train, arrays=(), lazy=True)
+    if path := source.get("train"):
+        provenance.require_parent(source.detectors, fitted_origin, "train", path)
+        train, _ = read_features(path, arrays=(), lazy=True)
     features, origin = read_features(source.features)
     provenance.require_same(source.features, source.detectors, "model", (origin, fitted_origin))
     accelerate = bool(gpus_claimed(snakemake.config["hardware"]["device"]))

@@ -30,7 +30,6 @@ _RENAMED = {
     ),
     "own": ((r"((?:backbone|head|projector)\..+)", r"\1"),),
 }
-LAYOUTS = tuple(_RENAMED)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
@@ -75,7 +74,7 @@ def import_tensors(
     Args:
         found: tensors by the names of the checkpoint.
         expected: state of the network they are for.
-        layout: one of ``LAYOUTS``.
+        layout: ``cifar_resnet`` or ``own``.
         ignore: beginnings of names that are left out (``fc`` of CIDER, which was never trained).
         name: of the checkpoint, for messages.
 
@@ -84,21 +83,21 @@ def import_tensors(
     """
     left_out = tuple(f"{part.rstrip('.')}." for part in ignore)
     renamed: dict[str, np.ndarray] = {}
-    problems = []
+    problems, seen = [], set()
     for own, tensor in found.items():
         if own.startswith(left_out):
             continue
         new = _renamed(own, layout)
         if new is None or new not in expected:
             problems.append(f"{own} has no place in the network")
-        elif new in renamed:
+        elif new in seen:
             problems.append(f"{own} comes twice")
         elif tensor.shape != expected[new].shape:
             problems.append(f"{own} is {list(tensor.shape)}, the network has {list(expected[new].shape)}")
         else:
             renamed[new] = tensor.detach().to(expected[new].dtype).numpy()
-    missing = [key for key in expected if key not in renamed]
-    problems += [f"{key} is missing" for key in missing if not any(key in line for line in problems)]
+        seen.add(new)
+    problems += [f"{key} is missing" for key in expected if key not in seen]
     if problems:
         shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
         raise ReproError(

@@ -13,8 +13,7 @@ from torch.nn.functional import logsigmoid
 
 from methods.errors import refuse
 from methods.objectives.base import Sizes
-from methods.objectives.multi_prototype import MultiPrototype
-from methods.objectives.prototypes import initial_prototypes
+from methods.objectives.multi_prototype import MultiPrototype, first_prototypes
 
 RECORD = {
     "title": "ADAPT",
@@ -142,5 +141,4 @@ def build(parameters: Mapping[str, Any], sizes: Sizes, generator: torch.Generato
         parameters["logits"] == "identity" and parameters["beta"] > 0,
         f"ADAPT with logits: identity has no power beta = {parameters['beta']} of negative values: set beta: 0.",
     )
-    count, kind = parameters["prototypes_per_class"], parameters["proto_init"]
-    return Adapt(parameters, sizes, initial_prototypes(sizes.classes, count, sizes.dimension, kind, generator))
+    return Adapt(parameters, sizes, first_prototypes(parameters, sizes, generator))

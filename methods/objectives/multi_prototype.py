@@ -34,8 +34,7 @@ class MultiPrototype(Objective):
         super().__init__()
         self.parameters_ = dict(parameters)
         self.classes = sizes.classes
-        self.learnable = parameters["proto_grad"] == "learnable"
-        if self.learnable:
+        if parameters["proto_grad"] == "learnable":
             self.prototypes = nn.Parameter(prototypes)
         else:
             self.register_buffer("prototypes", prototypes)
@@ -103,6 +102,12 @@ class MultiPrototype(Objective):
         factor = self.negative_factor(s.detach())
         against = s if factor is None else factor.scatter(1, own, 1.0) * s
         return (against.logsumexp(dim=1) - (target * s.gather(1, kept)).sum(dim=1)).mean()
+
+
+def first_prototypes(parameters: Mapping[str, Any], sizes: Sizes, generator: torch.Generator) -> torch.Tensor:
+    """(K, D) unit rows, freshly drawn."""
+    count, kind = parameters["prototypes_per_class"], parameters["proto_init"]
+    return proto.initial_prototypes(sizes.classes, count, sizes.dimension, kind, generator)
 
 
 def _usage(weights: torch.Tensor) -> dict[str, torch.Tensor]:

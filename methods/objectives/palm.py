@@ -6,8 +6,7 @@ from typing import Any
 import torch
 
 from methods.objectives.base import Sizes
-from methods.objectives.multi_prototype import MultiPrototype
-from methods.objectives.prototypes import initial_prototypes
+from methods.objectives.multi_prototype import MultiPrototype, first_prototypes
 
 RECORD = {
     "title": "PALM",
@@ -93,5 +92,4 @@ class Palm(MultiPrototype):
 
 def build(parameters: Mapping[str, Any], sizes: Sizes, generator: torch.Generator) -> Palm:
     """The objective with freshly drawn prototypes."""
-    count, kind = parameters["prototypes_per_class"], parameters["proto_init"]
-    return Palm(parameters, sizes, initial_prototypes(sizes.classes, count, sizes.dimension, kind, generator))
+    return Palm(parameters, sizes, first_prototypes(parameters, sizes, generator))

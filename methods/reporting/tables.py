@@ -105,9 +105,10 @@ def _add_rows(
     for score, label in settings["scores"]:
         if score not in settings["run_scores"][method[0]] or score not in present:
             continue
-        if is_tuned(own, score):
+        mark = MARK if is_tuned(own, score) else ""
+        if mark:
             table.notes.append(tuned_note(score, label, method[1], by_seed, settings["tuning"]["sets"]))
-        table.rows.append((method[1], label + MARK if is_tuned(own, score) else label))
+        table.rows.append((method[1], label + mark))
         table.cells.append([_cell(own, score, column, settings) for column in table.columns])
 
 

@@ -7,6 +7,7 @@ gradients of the weights, each the part that runs through a process's own rows, 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -33,8 +34,8 @@ class Group:
     size: int = 1
 
     def share(self, batch: int) -> Share:
-        """This process's rows of a batch: the first processes have one more where it does not divide."""
-        ends = [batch * number // self.size for number in range(self.size + 1)]
+        """This process's rows of a batch; where it does not divide, some processes have one more than others."""
+        ends = self._ends(batch)
         return Share(batch, slice(ends[self.rank], ends[self.rank + 1]))
 
     def gather(self, outputs: Outputs, batch: int, views: int = 1) -> Outputs:
@@ -57,8 +58,11 @@ class Group:
             if isinstance(module, _BatchNorm):
                 module.__class__ = SharedBatchNorm
 
+    def _ends(self, batch: int) -> list[int]:
+        return [batch * number // self.size for number in range(self.size + 1)]
+
     def _gather(self, rows: torch.Tensor, batch: int, views: int) -> torch.Tensor:
-        counts = [part.stop - part.start for part in (Group(r, self.size).share(batch).part for r in range(self.size))]
+        counts = [end - start for start, end in pairwise(self._ends(batch))]
         by_view = rows.reshape(views, -1, *rows.shape[1:]).transpose(0, 1)  # (b, V, ...)
         whole: torch.Tensor = _Gather.apply(by_view.contiguous(), counts, self.rank)
         return whole.transpose(0, 1).reshape(views * batch, *rows.shape[1:])

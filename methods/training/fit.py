@@ -20,19 +20,20 @@ from methods import registry
 from methods.data.images import ImageSet
 from methods.errors import ReproError, refuse
 from methods.metrics.identification import accuracy, mean_average_precision
-from methods.networks.model import OODModel, Outputs, build_model
-from methods.objectives.base import Context, Objective, Sizes, Terms
+from methods.networks.model import Outputs
+from methods.objectives.base import Context, Terms
 from methods.progress import EpochProgress
 from methods.training import checkpoint as ckpt
 from methods.training.augmentation import augment, normalise, plain
 from methods.training.batches import cycled_batch, epoch_batches, steps_per_epoch
-from methods.training.device import autocast, prepare_device, seeded, upload
+from methods.training.device import autocast, prepare_device, upload
 from methods.training.distributed import ALONE, Group
 from methods.training.epoch import EpochSums
 from methods.training.optimisers import Stepper
 from methods.training.outliers import forward_with_outliers
 from methods.training.randomness import generator
 from methods.training.schedules import Length
+from methods.training.start import build, training_labels
 
 _EVALUATION_BATCH = 512
 
@@ -91,7 +92,7 @@ class _Trainer:
             hardware["device"], settings["cpu_threads"], hardware["deterministic"], settings["precision"]
         )
         self.train = self._resident(data.train)
-        self.host_labels = _labels(data.train, settings)
+        self.host_labels = training_labels(data.train, settings)
         self.labels = self.host_labels.to(self.device)
         self.validation = data.validation
         self.validation_images = None if data.validation is None else self._resident(data.validation)
@@ -288,35 +289,3 @@ class _Trainer:
             f"The loss or the weights of {self.hardware['name']} are NaN or infinite at step {step} (epoch {epoch}); "
             f"last good checkpoint: {last} ({self.resume}). Lower the learning rate or use precision fp32."
         )
-
-
-def build(settings: Mapping[str, Any], device: torch.device) -> tuple[OODModel, Objective]:
-    """Model and objective of a run, initialised from its seed alone."""
-    with seeded(settings["seed"]):
-        model = build_model(settings["architecture"])
-    projector = settings["architecture"]["projector"]
-    sizes = Sizes(settings["architecture"]["classes"], projector["dimension"] if projector else 0)
-    part = registry.load("objectives", settings["objective"]["name"])
-    objective = part.build(settings["objective"], sizes, generator(settings["seed"], "objective"))
-    return model.to(device).to(memory_format=torch.channels_last), objective.to(device)
-
-
-def _labels(data: ImageSet, settings: Mapping[str, Any]) -> torch.Tensor:
-    """Labels as the objective wants them: (N,) int64 or (N, C) float.
-
-    Raises:
-        ReproError: kind or number of classes does not fit the network.
-    """
-    classes, multi = settings["architecture"]["classes"], settings["task"] == "multi_label"
-    kind = "multi_label" if data.multi_label else "single_label"
-    refuse(kind != settings["task"], f"The training set has {kind} images, the benchmark is {settings['task']}.")
-    top = data.labels.shape[1] if multi else int(data.labels.max()) + 1
-    refuse(
-        top > classes or data.labels.min() < 0 or (multi and top != classes),
-        f"The training set has labels of {top} classes, the network has {classes} outputs.",
-    )
-    refuse(
-        not multi and len(np.unique(data.labels)) < 2,
-        "The training set has images of one class only: a classifier needs at least two classes.",
-    )
-    return torch.from_numpy(data.labels).float() if multi else torch.from_numpy(data.labels)

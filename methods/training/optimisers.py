@@ -27,13 +27,8 @@ class Stepper:
         after_backward: Callable[[], None] = lambda: None,
     ) -> None:
         self.after_backward = after_backward  # where several processes add up their gradients
-        self.spec, self.schedule, self.switches = (
-            settings["optimiser"],
-            settings["schedule"],
-            settings["switches"],
-        )
-        if "cider_lr_epoch" in self.switches:
-            self.schedule = {**self.schedule, "cider_lr_epoch": self.switches["cider_lr_epoch"]}
+        self.spec, self.switches = settings["optimiser"], settings["switches"]
+        self.schedule = {**settings["schedule"], **self.switches}  # some schedules have a quirk of their own
         self.length = length
         self.optimiser = make_optimiser(parameter_groups(model, self.spec, self.switches), self.spec)
         self.scaler = torch.amp.GradScaler(device.type, enabled=settings["precision"] == "fp16")

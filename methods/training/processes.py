@@ -23,6 +23,7 @@ import torch.distributed as dist
 
 from methods.data.images import read_images
 from methods.errors import ReproError, refuse
+from methods.progress import LOG, log_to
 from methods.training import checkpoint as ckpt
 from methods.training.device import choose_device
 from methods.training.distributed import Group
@@ -30,7 +31,6 @@ from methods.training.fit import FitData, Result, fit
 
 Sources = Mapping[str, tuple[str, str, str]]  # role -> (image store, data set, split)
 
-LOG = logging.getLogger("ood_repro")
 _ROOT = Path(__file__).resolve().parents[2]
 _SILENCE = timedelta(minutes=30)  # after which a process that waits for another gives up
 _POLL_SECONDS = 0.2
@@ -100,7 +100,8 @@ def _process(folder: Path, rank: int) -> None:
     task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
     settings, hardware, resume = task["settings"], task["hardware"], Path(task["resume"])
     if rank == 0:
-        _write_to(task["logs"])
+        for log in task["logs"]:
+            log_to(log)
     _meet(folder, Group(rank, hardware["devices"]), choose_device(hardware["device"]))
     try:
         result = fit(settings, read(task["sources"]), hardware, resume, Group(rank, hardware["devices"]))
@@ -121,15 +122,6 @@ def _meet(folder: Path, group: Group, device: torch.device) -> None:
         backend = "nccl"
     place = f"file://{folder}/meeting"
     dist.init_process_group(backend, init_method=place, rank=group.rank, world_size=group.size, timeout=_SILENCE)
-
-
-def _write_to(logs: list[str]) -> None:
-    """Progress goes into the log of the job that started this."""
-    for log in logs:
-        handler = logging.FileHandler(log, mode="a", encoding="utf-8")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-        LOG.addHandler(handler)
-    LOG.setLevel(logging.INFO)
 
 
 def _end_with(parent: int) -> None:
