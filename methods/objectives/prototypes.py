@@ -67,12 +67,11 @@ def prototype_contrast(prototypes: torch.Tensor, temperature: torch.Tensor | flo
 
     With one prototype a class there is no positive; its term is taken as zero (our definition).
     """
-    count = len(prototypes)
-    similarity = prototypes @ prototypes.T / temperature
-    index = torch.arange(count, device=prototypes.device)
-    itself = index[:, None] == index
-    positive = (index[:, None] % classes == index % classes) & ~itself
-    normaliser = similarity.masked_fill(itself, -torch.inf).logsumexp(dim=1)
-    others = count // classes - 1
-    pull = (similarity * positive).sum(dim=1) / others if others else torch.zeros_like(normaliser)
-    return (normaliser - pull).mean()
+    per_class = len(prototypes) // classes
+    similarity = (prototypes @ prototypes.T / temperature).fill_diagonal_(-torch.inf)
+    normaliser = similarity.logsumexp(dim=1)
+    if per_class == 1:
+        return normaliser.mean()
+    by_class = prototypes.view(per_class, classes, -1)  # the cosines of a class, all at once, without its own
+    cosines = prototypes.square().sum() - by_class.sum(dim=0).square().sum()
+    return normaliser.mean() + cosines / (temperature * (per_class - 1) * len(prototypes))
