@@ -834,6 +834,7 @@ def test_a_label_or_caption_changes_no_step(tmp_path, change):
     "config",
     [
         {"hardware": {"device": "cpu", "deterministic": False, "extraction_batch": 7, "checkpoint_seconds": 1}},
+        {"hardware": {"compile": "default", "fused_optimiser": True, "channels_last": False, "devices": 2}},
         {"data.folder": "elsewhere"},
         {"results.folder": "elsewhere"},
     ],
@@ -841,6 +842,35 @@ def test_a_label_or_caption_changes_no_step(tmp_path, change):
 )
 def test_hardware_and_folders_change_no_step(tmp_path, config):
     assert everything(study_of(tmp_path, config=config)) == everything(study_of(tmp_path))
+
+
+def precisions(study):
+    runs = [run for benchmark in study.evaluate for run in study.runs(benchmark)]
+    return {run.method: steps.train_settings(study, run)["precision"] for run in runs}
+
+
+def test_a_precision_of_the_recipe_counts_where_the_config_asks_for_it_and_nowhere_else(tmp_path):
+    change = {"recipes.adapt.precision": "fp16"}
+    by_recipe = precisions(study_of(tmp_path, change, {"precision": "recipe"}))
+    assert by_recipe == {"plain": "fp32", "adapt": "fp16", "bce": "fp32", "edge": "fp32"}
+    assert set(precisions(study_of(tmp_path, change, {"precision": "bf16"})).values()) == {"bf16"}
+    assert everything(study_of(tmp_path, change)) == everything(study_of(tmp_path))
+
+
+def test_a_table_names_the_precision_of_every_method_where_they_differ(tmp_path):
+    def told(config):
+        study = study_of(tmp_path, {"recipes.adapt.precision": "fp16"}, config)
+        return outputs.table_settings(study, "study", study.papers["study"]["tables"]["main"])["precision"]
+
+    assert told({}) == "fp32"
+    assert told({"precision": "recipe"}) == "fp32 (Label of plain); fp16 (Label of ADAPT)"
+
+
+def test_the_papers_precision_is_that_of_the_releases():
+    study = load_study({"papers": ["adapt"], "precision": "recipe"})
+    half = {method for (method, benchmark) in study.recipes if study.precision(method, benchmark) == "fp16"}
+    assert {"adapt", "palm", "adapt-beta0"} <= half
+    assert not {"cider", "supcon", "cross_entropy", "logitnorm"} & half
 
 
 def test_no_step_is_told_a_label_or_caption(tmp_path):

@@ -18,7 +18,7 @@ def checkpoint_problems(recipe: Recipe, place: str) -> Iterator[str]:
         yield f"{place}.checkpoint names {' and '.join(given) or 'neither file nor url'}: give one of file and url"
     elif given == ["url"] and "sha256" not in checkpoint:
         yield f"{place}.checkpoint.url needs a sha256: a download that nobody can verify is not used"
-    for key in ("epochs", "batch", "optimiser", "schedule"):
+    for key in ("epochs", "batch", "optimiser", "schedule", "precision"):
         if key in recipe:
             yield f"{place} has a checkpoint and {key}: what is imported is not trained, leave one of them out"
     if recipe["selection"]["rule"] != "last":

@@ -38,8 +38,17 @@ def table_settings(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[s
         "left_out_scores": _left_out_scores(study, paper, entry),
         "tuning": _tuning(study, paper, entry),
         "imported": [label for m, label in common["methods"] if "checkpoint" in study.recipes[m, entry["benchmark"]]],
-        "precision": study.config["precision"],
+        "precision": _precision(study, entry["benchmark"], _methods(study, paper, entry)),
     }
+
+
+def _precision(study: Study, benchmark: str, methods: list[str]) -> str:
+    """Arithmetic of the trainings shown; by method where it differs."""
+    found = {study.recipes[method, benchmark]["label"]: study.precision(method, benchmark) for method in methods}
+    kinds = list(dict.fromkeys(found.values()))
+    if len(kinds) == 1:
+        return kinds[0]
+    return "; ".join(f"{kind} ({', '.join(m for m, own in found.items() if own == kind)})" for kind in kinds)
 
 
 def figure_seed(study: Study, entry: Mapping[str, Any]) -> int:

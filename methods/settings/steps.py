@@ -58,7 +58,7 @@ def train_settings(study: Study, run: Run) -> dict[str, Any]:
         "data": {role: "/".join(part) for role, part in train_sets(study, run).items()},
         "objective": recipe["objective"],
         "switches": {name: value for name, value in switches.items() if name not in _SETTLED},
-        "precision": study.config["precision"],
+        "precision": study.precision(run.method, run.benchmark),
         "protocol": run.protocol,
         "seed": run.seed,
         **{key: recipe[key] for key in TRAINED if key in recipe},

@@ -72,6 +72,11 @@ class Study:
         """The complete recipe of a run."""
         return self.recipes[run.method, run.benchmark]
 
+    def precision(self, method: str, benchmark: str) -> str:
+        """Arithmetic of a training: that of the config or, where it says `recipe`, of the recipe."""
+        chosen: str = self.config["precision"]
+        return self.recipes[method, benchmark].get("precision", "fp32") if chosen == "recipe" else chosen
+
     def ood_sets(self, benchmark: str) -> dict[str, dict[str, Any]]:
         """OOD sets of a benchmark that can be had here."""
         sets = self.benchmarks[benchmark]["ood"]

@@ -73,6 +73,11 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, to
             _, index, key = name.split(".", 2)
             document["state"].setdefault(int(index), {})[key] = value
     optimiser.load_state_dict(document)
+    for weight, state in optimiser.state.items():
+        for key, value in state.items():
+            if isinstance(value, torch.Tensor) and value.shape == weight.shape:
+                # in the memory layout of its weight, which a fused optimiser takes for granted and no file keeps
+                state[key] = torch.empty_like(weight).copy_(value)
 
 
 def subset(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

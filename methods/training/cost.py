@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from methods.training import acceleration
 from methods.training.device import choose_device
 
 # What a training reports of itself
@@ -14,7 +15,7 @@ COSTS = ("seconds", "images_per_second", "peak_gpu_bytes", "resumed")
 
 
 def cost_row(cost: Mapping[str, float], hardware: Mapping[str, Any]) -> dict[str, Any]:
-    """One row for ``cost.csv``: seconds, images a second, peak bytes, device and versions."""
+    """One row for ``cost.csv``: seconds, images a second, peak bytes, device, versions and how the device was used."""
     device = choose_device(hardware["device"])
     gpu = device.type == "cuda"
     return {
@@ -23,4 +24,5 @@ def cost_row(cost: Mapping[str, float], hardware: Mapping[str, Any]) -> dict[str
         "device": torch.cuda.get_device_name(device) if gpu else f"CPU {platform.machine()}",
         "torch": torch.__version__,
         "python": platform.python_version(),
+        **acceleration.record(hardware),
     }

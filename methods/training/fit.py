@@ -23,6 +23,7 @@ from methods.metrics.identification import accuracy, mean_average_precision
 from methods.networks.model import Outputs
 from methods.objectives.base import Context, Terms
 from methods.progress import EpochProgress
+from methods.training import acceleration
 from methods.training import checkpoint as ckpt
 from methods.training.augmentation import augment, normalise, plain
 from methods.training.batches import cycled_batch, epoch_batches, steps_per_epoch
@@ -98,14 +99,16 @@ class _Trainer:
         self.validation_images = None if data.validation is None else self._resident(data.validation)
         self.outliers = None if data.outliers is None else self._resident(data.outliers)
         self.record = registry.records("objectives")[settings["objective"]["name"]]
-        self.model, self.objective = build(settings, self.device)
+        self.model, self.objective = build(settings, self.device, acceleration.memory_format(hardware))
         group.share_statistics(self.model)
         self._refuse_a_last_batch_of_one()
+        self.network = acceleration.compiled(self.model, hardware, self.device)  # of training; weights are the model's
         self.length = self._length()
         learns = nn.ModuleList([self.model, self.objective])
         # An objective's own parameters get their whole gradient in every process, the network's only a part.
         add_up = partial(group.sum_gradients, list(self.model.parameters()))
-        self.stepper = Stepper(learns, settings, self.length, self.device, add_up)
+        fused = hardware.get("fused_optimiser", False)
+        self.stepper = Stepper(learns, settings, self.length, self.device, add_up, fused)
         in_autocast = settings["switches"].get("criterion_precision") == "autocast"
         self.criterion_precision = settings["precision"] if in_autocast else "fp32"
         self.progress = ckpt.Progress()
@@ -146,6 +149,7 @@ class _Trainer:
 
     def _step(self, epoch: int, step: int, index: torch.Tensor) -> Terms:
         s = self.settings
+        acceleration.begin_step(self.hardware)
         self.stepper.set_rate(step)
         context = Context(epoch, s["epochs"], step, self.host_labels[index])
         share, index = self.group.share(len(index)), upload(index, self.device)
@@ -164,11 +168,11 @@ class _Trainer:
         s = self.settings
         if self.outliers is None:
             with autocast(self.device, s["precision"]):
-                return self.model(images).float(), None
+                return self.network(images).float(), None
         index, share = self._outlier_batch(step), self.group.share(s["outlier_batch"])
         extra = self._input(augment(self.outliers[index[share.part]], s["augmentation"], draw, share))
         with autocast(self.device, s["precision"]):  # augmentation stays outside: in float32 for both domains
-            inside, outside = forward_with_outliers(self.model, images, extra, s["switches"]["bn_mode"])
+            inside, outside = forward_with_outliers(self.model, images, extra, s["switches"]["bn_mode"], self.network)
         return inside, self.group.gather(outside, share.batch)
 
     def _outlier_batch(self, step: int) -> torch.Tensor:
@@ -178,7 +182,7 @@ class _Trainer:
 
     def _input(self, views: torch.Tensor) -> torch.Tensor:
         x = normalise(views, self.settings["normalisation"])
-        return x.contiguous(memory_format=torch.channels_last)  # convolutions are faster so, on CPU and GPU
+        return x.contiguous(memory_format=acceleration.memory_format(self.hardware))
 
     def _batches(self, epoch: int) -> list[torch.Tensor]:
         s = self.settings

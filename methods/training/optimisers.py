@@ -25,12 +25,13 @@ class Stepper:
         length: Length,
         device: torch.device,
         after_backward: Callable[[], None] = lambda: None,
+        fused: bool = False,
     ) -> None:
         self.after_backward = after_backward  # where several processes add up their gradients
         self.spec, self.switches = settings["optimiser"], settings["switches"]
         self.schedule = {**settings["schedule"], **self.switches}  # some schedules have a quirk of their own
         self.length = length
-        self.optimiser = make_optimiser(parameter_groups(model, self.spec, self.switches), self.spec)
+        self.optimiser = make_optimiser(parameter_groups(model, self.spec, self.switches), self.spec, fused)
         self.scaler = torch.amp.GradScaler(device.type, enabled=settings["precision"] == "fp16")
         self.rate = self.spec["learning_rate"]
         self.skipped = False
@@ -86,12 +87,13 @@ def parameter_groups(model: nn.Module, spec: Mapping[str, Any], switches: Mappin
     ]
 
 
-def make_optimiser(groups: list[dict[str, Any]], spec: Mapping[str, Any]) -> torch.optim.Optimizer:
-    """SGD or Adam as the recipe has it."""
+def make_optimiser(groups: list[dict[str, Any]], spec: Mapping[str, Any], fused: bool = False) -> torch.optim.Optimizer:
+    """SGD or Adam as the recipe has it; ``fused`` updates all weights in one kernel."""
+    one = {"lr": spec["learning_rate"], "fused": fused or None}  # None: torch's own choice
     if spec["name"] == "adam":
-        return torch.optim.Adam(groups, lr=spec["learning_rate"], betas=(spec["momentum"], 0.999))
+        return torch.optim.Adam(groups, betas=(spec["momentum"], 0.999), **one)
     nesterov = spec["nesterov"] and spec["momentum"] > 0
-    return torch.optim.SGD(groups, lr=spec["learning_rate"], momentum=spec["momentum"], nesterov=nesterov)
+    return torch.optim.SGD(groups, momentum=spec["momentum"], nesterov=nesterov, **one)
 
 
 def _set_momentum(group: dict[str, Any], momentum: float) -> None:

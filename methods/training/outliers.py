@@ -1,6 +1,6 @@
 """Forward passes over ID and outlier images, with batch statistics together or apart."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -10,19 +10,24 @@ from methods.networks.model import Outputs
 
 
 def forward_with_outliers(
-    model: nn.Module, images: torch.Tensor, outliers: torch.Tensor, bn_mode: str
+    model: nn.Module,
+    images: torch.Tensor,
+    outliers: torch.Tensor,
+    bn_mode: str,
+    forward: Callable[..., Outputs] | None = None,
 ) -> tuple[Outputs, Outputs]:
-    """Outputs of both batches.
+    """Outputs of both batches, by ``forward`` where the model's own pass is compiled.
 
     ``mixed`` normalises them with the statistics of the joint batch. ``split_domains`` normalises each with its own
     and lets only the ID batch move the running statistics, as two devices with one domain each do.
     """
+    forward = model if forward is None else forward
     if bn_mode == "mixed":
-        joint = model(torch.cat([images, outliers])).float()
+        joint = forward(torch.cat([images, outliers])).float()
         return joint.map(lambda part: part[: len(images)]), joint.map(lambda part: part[len(images) :])
-    inside = model(images).float()
+    inside = forward(images).float()
     with held_running_statistics(model):
-        return inside, model(outliers).float()
+        return inside, forward(outliers).float()
 
 
 @contextmanager

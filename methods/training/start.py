@@ -15,7 +15,9 @@ from methods.training.device import seeded
 from methods.training.randomness import generator
 
 
-def build(settings: Mapping[str, Any], device: torch.device) -> tuple[OODModel, Objective]:
+def build(
+    settings: Mapping[str, Any], device: torch.device, layout: torch.memory_format = torch.channels_last
+) -> tuple[OODModel, Objective]:
     """Model and objective of a run, initialised from its seed alone."""
     with seeded(settings["seed"]):
         model = build_model(settings["architecture"])
@@ -23,7 +25,7 @@ def build(settings: Mapping[str, Any], device: torch.device) -> tuple[OODModel, 
     sizes = Sizes(settings["architecture"]["classes"], projector["dimension"] if projector else 0)
     part = registry.load("objectives", settings["objective"]["name"])
     objective = part.build(settings["objective"], sizes, generator(settings["seed"], "objective"))
-    return model.to(device).to(memory_format=torch.channels_last), objective.to(device)
+    return model.to(device).to(memory_format=layout), objective.to(device)
 
 
 def training_labels(data: ImageSet, settings: Mapping[str, Any]) -> torch.Tensor:
