@@ -35,7 +35,7 @@ rule report:
 
 rule datasets:
     input:
-        image_stores(),
+        [*image_stores(), *(archive_path(*part) for part in weights_files())],
 
 
 rule tables:

@@ -8,11 +8,11 @@ from snakemake.exceptions import WorkflowError
 
 from methods.data import availability, downloads
 from methods.data.catalog import file_record, owner_of
-from methods.data.places import wanted
+from methods.data.places import archive_places, wanted
 from methods.data.render import parse_render, render_name
 from methods.errors import ReproError
 from methods.provenance import canonical_json
-from methods.settings import imports, outputs, steps, tuning
+from methods.settings import imports, outputs, pretrained, steps, tuning
 from methods.settings.load import load_study
 from methods.settings.schema import load_yaml, nearest
 from methods.settings.study import Run
@@ -122,18 +122,24 @@ def image_stores():
 
 
 def files_to_fetch():
-    """(data set, file) that prepared splits and imported checkpoints still need from the network."""
+    """(data set, file) that prepared splits, pretrained weights and checkpoints still need from the network."""
     parts = [part for path, part in image_stores().items() if not Path(path).exists()]
     found = {}
     for part in parts:
         files = availability.files_to_have(STUDY.catalog, *part, FOLDERS, DATA)
         found |= {(owner, name): None for name, owner in files.items()}
-    recipes = [STUDY.recipe(run) for name in STUDY.evaluate for run in STUDY.runs(name)]
-    sources = [recipe["checkpoint"] for recipe in recipes if "url" in recipe.get("checkpoint", {})]
-    found |= {imports.download(source): None for source in sources}
+    found |= {part: None for part in weights_files() if not archive_places(FOLDERS, *part)}
     missing = [part for part in found if not Path(ARCHIVE.format(dataset=part[0], file=part[1])).exists()]
     records = [(dataset, file_record(CATALOG, dataset, name)) for dataset, name in missing]
     return [(dataset, file) for dataset, file in records if "urls" in file]
+
+
+def weights_files():
+    """(name among the weights, file) of the pretrained weights and the checkpoints with an address that runs start from."""
+    runs = [run for name in STUDY.evaluate for run in STUDY.runs(name)]
+    sources = [STUDY.recipe(run).get("checkpoint", {}) for run in runs]
+    checkpoints = [imports.download(source) for source in sources if "url" in source]
+    return list(dict.fromkeys([*checkpoints, *filter(None, (pretrained.weights_file(STUDY, run) for run in runs))]))
 
 
 def evaluated_sets(benchmark):
@@ -236,8 +242,9 @@ def train_inputs(wildcards):
     source = STUDY.recipe(run).get("checkpoint")
     if source is not None:
         return {"weights": source.get("file") or archive_path(*imports.download(source))}
-    sets = steps.train_sets(STUDY, run)
-    return {role: image_path(*part, wildcards.benchmark) for role, part in sets.items()}
+    sets, weights = steps.train_sets(STUDY, run), pretrained.weights_file(STUDY, run)
+    stores = {role: image_path(*part, wildcards.benchmark) for role, part in sets.items()}
+    return stores | ({pretrained.ROLE: archive_path(*weights)} if weights else {})
 
 
 def archive_path(dataset, file):

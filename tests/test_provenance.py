@@ -311,7 +311,7 @@ def test_a_score_is_tied_to_its_own_code_only(copied, tree, path, counts):
     [
         ("objectives", {"adapt", "edge", "bce", "cross_entropy"}, {"base", "prototypes"}),
         ("scores", {"msp", "knn", "energy"}, {"base"}),
-        ("networks", {"cifar_resnet"}, {"model", "weights"}),
+        ("networks", {"cifar_resnet", "resnet", "densenet121"}, {"model", "weights", "foreign", "pretrained"}),
         ("data.readers", {"digits", "photographs"}, {"cells"}),
         ("reporting.figures", {"roc_curves"}, {"sources"}),
     ],

@@ -19,7 +19,7 @@ from methods.data.places import archive_places
 from methods.data.transfer import GaveUp, Patience, SourceFailure, download, new_session
 from methods.data.verify import Expected, WrongBytes
 from methods.errors import ReproError, refuse
-from methods.files import atomic, sha256_bytes
+from methods.files import atomic, sha256_bytes, sha256_file
 from methods.progress import LOG, readable_bytes, report_transfer
 
 _USUAL = Patience()
@@ -93,9 +93,10 @@ def _from_package(dataset: str, file: Mapping[str, Any], destination: Path) -> N
         origin = importlib.resources.files(source["name"]).joinpath(source["path"])
         content = origin.read_bytes()
     except (ModuleNotFoundError, FileNotFoundError) as error:
+        install = f", or `pip install {source['install']}`" if "install" in source else ""
         raise ReproError(
             f"{dataset} needs {source['path']} of the Python package {source['name']}, which is not installed "
-            "as pinned: run `make env`."
+            f"as pinned: run `make env`{install}."
         ) from error
     with atomic(destination) as temporary:
         temporary.write_bytes(content)
@@ -115,7 +116,9 @@ def _decoded_or_nothing(path: Path, decoded: str) -> str:
 
 
 def decoded_sha256(path: Path, decoded: str) -> str:
-    """Hash of what a file says rather than how it is packed: ``gzip`` text or ``pixels`` of a picture."""
+    """Hash of what a file says rather than how it is packed: ``gzip`` text, ``pixels`` of a picture, else its bytes."""
+    if decoded == "bytes":
+        return sha256_file(path)
     if decoded == "gzip":
         return sha256_bytes(gzip.decompress(path.read_bytes()))
     import numpy as np

@@ -8,7 +8,8 @@ Layout ``cifar_resnet`` is the ResNet for small images as SupCon, CIDER, PALM an
 import argparse
 import pickle
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from methods.errors import ReproError, refuse
 from methods.files import sha256_file
 
 _CONTAINERS = ("model", "state_dict", "net")  # where releases keep the state among other things
+_REMEDY = (
+    "Look at the benchmark's network, the recipe's head and projector, and at `layout` and `ignore` of its checkpoint."
+)
 _RENAMED = {
     "cifar_resnet": (
         (r"(?:encoder\.)?conv1\.(.+)", r"backbone.stem.0.\1"),
@@ -79,15 +83,43 @@ def import_tensors(
         name: of the checkpoint, for messages.
 
     Raises:
+        ReproError: as :func:`match_tensors`.
+    """
+    matched = match_tensors(found, expected, partial(_renamed, layout=layout), ignore, name, remedy=_REMEDY)
+    return {key: tensor.numpy() for key, tensor in matched.items()}
+
+
+def match_tensors(
+    found: Mapping[str, torch.Tensor],
+    expected: Mapping[str, torch.Tensor],
+    rename: Callable[[str], str | None],
+    ignore: Iterable[str],
+    name: str,
+    *,
+    remedy: str,
+    optional: tuple[str, ...] = (),
+) -> dict[str, torch.Tensor]:
+    """The tensors of ``found`` under the names and in the types of ``expected``.
+
+    Args:
+        found: tensors by the names of a file.
+        expected: state of the network they are for.
+        rename: name in the file -> name in the network, None if it has no such tensor.
+        ignore: beginnings of names that are left out.
+        name: of the file, for messages.
+        remedy: sentence that ends a message.
+        optional: endings of names that a file may lack.
+
+    Raises:
         ReproError: a tensor is missing, unexpected, comes twice, or has another shape; names all of them.
     """
     left_out = tuple(f"{part.rstrip('.')}." for part in ignore)
-    renamed: dict[str, np.ndarray] = {}
+    renamed: dict[str, torch.Tensor] = {}
     problems, seen = [], set()
     for own, tensor in found.items():
         if own.startswith(left_out):
             continue
-        new = _renamed(own, layout)
+        new = rename(own)
         if new is None or new not in expected:
             problems.append(f"{own} has no place in the network")
         elif new in seen:
@@ -95,15 +127,12 @@ def import_tensors(
         elif tensor.shape != expected[new].shape:
             problems.append(f"{own} is {list(tensor.shape)}, the network has {list(expected[new].shape)}")
         else:
-            renamed[new] = tensor.detach().to(expected[new].dtype).numpy()
+            renamed[new] = tensor.detach().to(expected[new].dtype)
         seen.add(new)
-    problems += [f"{key} is missing" for key in expected if key not in seen]
+    problems += [f"{key} is missing" for key in expected if key not in seen and not key.endswith(optional)]
     if problems:
         shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
-        raise ReproError(
-            f"The checkpoint {name} does not fit: {shown}. Look at the benchmark's network, the recipe's head and "
-            "projector, and at `layout` and `ignore` of its checkpoint."
-        )
+        raise ReproError(f"The checkpoint {name} does not fit: {shown}. {remedy}")
     return renamed
 
 

@@ -96,8 +96,11 @@ def _split(part: Mapping[str, Any]) -> str:
 
 
 def _weights_row(name: str, record: Mapping[str, Any]) -> list[str]:
-    file = record["files"][0]
-    terms = record.get("licence", "")
+    file, terms = record["files"][0], record.get("licence", "")
+    if "package" in file:
+        source = file["package"]
+        where = f"{file['name']} of the Python package {source['name']}"
+        return [name, record["title"], where, f"sha256 `{source['decoded_sha256']}`", "", terms]
     return [name, record["title"], f"[{file['name']}]({file['urls'][0]})", _hash(file), _total([file]), terms]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from methods.data.availability import can_be_had
 from methods.registry import records
 from methods.settings.needs import unmet_needs
+from methods.settings.pretrained import lacking, weights_file
 from methods.settings.study import Study
 
 
@@ -15,8 +16,8 @@ def leave_out_what_is_absent(study: Study) -> None:
         part for part in set(_splits(study)) if not can_be_had(study.catalog, *part, data["sources"], data["folder"])
     )
     for name in list(study.evaluate):
-        if missing := [part for part in _id_splits(study, name) if not study.available(*part)]:
-            _drop_benchmark(study, name, missing)
+        if reason := _id_set_missing(study, name) or _weights_missing(study, name):
+            _drop_benchmark(study, name, reason)
         else:
             _drop_methods(study, name)
             _drop_scores(study, name)
@@ -37,9 +38,21 @@ def _id_splits(study: Study, benchmark: str) -> list[tuple[str, str]]:
     return [(source["dataset"], source[role]) for role in ("train", "validation", "test")]
 
 
-def _drop_benchmark(study: Study, name: str, missing: list[tuple[str, str]]) -> None:
-    dataset = missing[0][0]
-    why = f"its ID set {dataset} is not available here{_why(study, dataset)}"
+def _id_set_missing(study: Study, name: str) -> str | None:
+    missing = [dataset for dataset, split in _id_splits(study, name) if not study.available(dataset, split)]
+    return f"its ID set {missing[0]} is not available here{_why(study, missing[0])}" if missing else None
+
+
+def _weights_missing(study: Study, name: str) -> str | None:
+    """What is wrong with the pretrained weights of a benchmark, if one of its methods starts a training from them."""
+    for weights in filter(None, {weights_file(study, run) for run in study.runs(name)}):
+        if problem := lacking(study, weights[0]):
+            remedy = "`weights: none` under its network trains from scratch"
+            return f"its pretrained weights {weights[0]} are not available here: {problem} ({remedy})"
+    return None
+
+
+def _drop_benchmark(study: Study, name: str, why: str) -> None:
     study.notices.append(f"benchmark {name} is left out, {why}")
     for evaluate in _evaluations(study):
         evaluate.pop(name, None)

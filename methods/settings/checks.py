@@ -55,7 +55,7 @@ def _config(study: Study) -> Iterator[str]:
     if len(set(study.config["protocols"])) != len(study.config["protocols"]):
         yield "config.protocols names a protocol twice: its runs would write the same files twice"
     for name in study.config["datasets"]["unavailable"]:
-        yield from unknown("config.datasets.unavailable", name, study.catalog)
+        yield from unknown("config.datasets.unavailable", name, study.catalog | study.weights)
     for name in study.papers:
         if name in TARGETS:
             yield f"papers/{name}.yaml: the name {name!r} is a target of the workflow, choose another"

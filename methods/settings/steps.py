@@ -11,6 +11,7 @@ from methods.provenance import fingerprint
 from methods.registry import module_name, records
 from methods.settings import tuning
 from methods.settings.imports import import_settings
+from methods.settings.pretrained import ROLE, weights_file
 from methods.settings.study import Run, Study
 from methods.source_digest import source_digest
 from methods.training.switches import resolve_switches
@@ -55,7 +56,7 @@ def train_settings(study: Study, run: Run) -> dict[str, Any]:
         "task": benchmark["task"],
         "architecture": architecture(study, run),
         "normalisation": normalisation(study, run),
-        "data": {role: "/".join(part) for role, part in train_sets(study, run).items()},
+        "data": {role: "/".join(part) for role, part in _read_by_training(study, run).items()},
         "objective": recipe["objective"],
         "switches": {name: value for name, value in switches.items() if name not in _SETTLED},
         "precision": study.precision(run.method, run.benchmark),
@@ -99,6 +100,12 @@ def train_sets(study: Study, run: Run) -> dict[str, tuple[str, str]]:
         exposure = benchmark["outlier_exposure"]
         sets["outliers"] = (exposure["dataset"], exposure["split"])
     return sets
+
+
+def _read_by_training(study: Study, run: Run) -> dict[str, tuple[str, str]]:
+    """Role -> (data set, split) of the images, and (name, file) of the weights that the network starts from."""
+    weights = weights_file(study, run)
+    return {**train_sets(study, run), **({ROLE: weights} if weights else {})}
 
 
 def normalisation(study: Study, run: Run) -> dict[str, Any]:

@@ -24,12 +24,13 @@ import torch.distributed as dist
 from methods.data.images import read_images
 from methods.errors import ReproError, refuse
 from methods.progress import LOG, log_to
+from methods.settings.pretrained import ROLE, starting_from
 from methods.training import checkpoint as ckpt
 from methods.training.device import choose_device
 from methods.training.distributed import Group
 from methods.training.fit import FitData, Result, fit
 
-Sources = Mapping[str, tuple[str, str, str]]  # role -> (image store, data set, split)
+Sources = Mapping[str, tuple[str, str, str]]  # role -> (image store, data set, split), or (weights, name, file name)
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SILENCE = timedelta(minutes=30)  # after which a process that waits for another gives up
@@ -40,11 +41,13 @@ _COMMAND = [sys.executable, "-m", "methods.training.processes"]
 def fit_on_devices(settings: Mapping[str, Any], sources: Sources, hardware: Mapping[str, Any], resume: Path) -> Result:
     """:func:`methods.training.fit.fit` on ``hardware.devices`` GPUs or, on a CPU, processes.
 
+    ``sources`` has under ``pretrained`` the file that the network starts from, if it does.
+
     Raises:
         ReproError: what ``fit`` refuses, fewer GPUs than asked for, or a process that ended without a word.
     """
     if hardware["devices"] == 1:
-        return fit(settings, read(sources), hardware, resume)
+        return fit(*_ready(settings, sources), hardware, resume)
     _require_devices(hardware)
     resume.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=resume.parent) as name:
@@ -58,7 +61,12 @@ def fit_on_devices(settings: Mapping[str, Any], sources: Sources, hardware: Mapp
 
 def read(sources: Sources) -> FitData:
     """The images that a training reads."""
-    return FitData(**{role: read_images(*source) for role, source in sources.items()})
+    return FitData(**{role: read_images(*source) for role, source in sources.items() if role != ROLE})
+
+
+def _ready(settings: Mapping[str, Any], sources: Sources) -> tuple[dict[str, Any], FitData]:
+    """Settings with the place of the pretrained weights, if the network starts from some, and the images."""
+    return starting_from(settings, sources[ROLE][0] if ROLE in sources else None), read(sources)
 
 
 def _require_devices(hardware: Mapping[str, Any]) -> None:
@@ -104,7 +112,8 @@ def _process(folder: Path, rank: int) -> None:
             log_to(log)
     _meet(folder, Group(rank, hardware["devices"]), choose_device(hardware["device"]))
     try:
-        result = fit(settings, read(task["sources"]), hardware, resume, Group(rank, hardware["devices"]))
+        ready = _ready(settings, task["sources"])
+        result = fit(*ready, hardware, resume, Group(rank, hardware["devices"]))
     except ReproError as error:
         (folder / f"error{rank}").write_text(str(error), encoding="utf-8")
         sys.exit(1)
