@@ -65,6 +65,8 @@ PAPER = {
             "outlier_exposure": {"dataset": "photo_mosaics"},
             "render": {"size": 16, "resize": "native"},
             "ood": {"held_out_mosaics": {"groups": ["near"]}, "scrambled_mosaics": {"groups": ["far"]}},
+            "head_classes": 1,
+            "tail_steps": [0, 2],
             **SHARED,
         },
     },
@@ -95,6 +97,7 @@ PAPER = {
         "energies": {"kind": "energy_histograms", "benchmark": "mosaics", "caption": "Label of the energies"},
     },
 }
+TAIL_CURVES = {"kind": "tail_curves", "benchmark": "mosaics", "caption": "Label of the tail"}
 
 
 @pytest.fixture(autouse=True)
@@ -295,8 +298,24 @@ def test_a_config_that_does_not_fit_is_refused(tmp_path, config, message):
         ({"figures.curves.sets": ["digit_held_out"]}, "curves.sets names 'digit_held_out': did you mean 'digits_held"),
         ({"figures.curves.seed": 7}, "study.yaml.figures.curves.seed is 7, config.seeds has [0, 1]"),
         ({"figures.curves.points": 10}, "study.yaml.figures.curves has the unknown key 'points'"),
-        ({"figures.energies.head_classes": 7}, "figures.energies.head_classes is 7, the ID set has 7 classes"),
-        ({"figures.energies.head_classes": 0}, "figures.energies.head_classes: 0 is less than the minimum of 1"),
+        ({"figures.energies.head_classes": 1}, "figures.energies has the unknown key 'head_classes'"),
+        ({"benchmarks.mosaics.head_classes": 7}, "mosaics.head_classes is 7, the ID set has 7 classes: name fewer"),
+        ({"benchmarks.mosaics.head_classes": 0}, "mosaics.head_classes: 0 is less than the minimum of 1"),
+        ({"benchmarks.mosaics.tail_steps": [0, 7]}, "mosaics.tail_steps is [0, 7], the ID set has 7 classes"),
+        ({"benchmarks.mosaics.tail_steps": [2, 1]}, "mosaics.tail_steps is [2, 1], expected numbers that rise"),
+        ({"benchmarks.digits.head_classes": 1}, "digits.head_classes is for several labels an image, the benchmark is"),
+        ({"benchmarks.digits.tail_steps": [0]}, "digits.tail_steps is for several labels an image, the benchmark is"),
+        (
+            {"benchmarks.mosaics.head_classes": DROP},
+            "study.yaml.figures.energies shows what the benchmark mosaics does not name: give it the key 'head_classes'",
+        ),
+        ({"figures.energies.benchmark": "digits"}, "energies.kind energy_histograms is for multi_label, the benchmark"),
+        ({"tables.main.kind": "classes"}, "tables.main.kind classes is for multi_label, the benchmark is single_label"),
+        ({"figures.energies": TAIL_CURVES | {"group": "nea"}}, "energies.group names 'nea': did you mean 'near'?"),
+        (
+            {"figures.energies": TAIL_CURVES | {"group": "near", "sets": ["scrambled_mosaics"]}},
+            "study.yaml.figures.energies names the group 'near' and sets: name one of them",
+        ),
         ({"figures.energies.score": "joint_enrgy"}, "energies.score names 'joint_enrgy': did you mean 'joint_energy'?"),
         ({"name": "Study"}, "papers/study.yaml.name: 'Study' does not match"),
         ({"name": "tables"}, "papers/tables.yaml: the name 'tables' is a target of the workflow"),
