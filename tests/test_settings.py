@@ -307,7 +307,7 @@ def test_a_config_that_does_not_fit_is_refused(tmp_path, config, message):
         ({"benchmarks.digits.tail_steps": [0]}, "digits.tail_steps is for several labels an image, the benchmark is"),
         (
             {"benchmarks.mosaics.head_classes": DROP},
-            "study.yaml.figures.energies shows what the benchmark mosaics does not name: give it the key 'head_classes'",
+            "figures.energies shows what the benchmark mosaics does not name: give it the key 'head_classes'",
         ),
         ({"figures.energies.benchmark": "digits"}, "energies.kind energy_histograms is for multi_label, the benchmark"),
         ({"tables.main.kind": "classes"}, "tables.main.kind classes is for multi_label, the benchmark is single_label"),
@@ -924,12 +924,70 @@ def test_a_table_keeps_the_labels_in_paper_order(tmp_path):
 def test_a_figure_has_one_source_for_every_file_it_reads(tmp_path):
     study = study_of(tmp_path)
     told = outputs.figure_settings(study, "study", study.papers["study"]["figures"]["energies"])
-    assert (told["head_classes"], told["score"]) == (1, "joint_energy")
+    assert (told["head_classes"], told["score"], told["seed"]) == (1, "joint_energy", 0)
+    assert "tail_steps" not in told
     assert [(part["method"], part["role"], part["dataset"]) for part in told["sources"]] == [
         (method, role, dataset)
         for method in ("bce", "edge")
         for role, dataset in (("id", "digit_mosaics"), ("ood", "held_out_mosaics"), ("ood", "scrambled_mosaics"))
     ]
+
+
+def test_a_figure_of_metrics_reads_every_seed_unless_it_names_one(tmp_path):
+    study = study_of(tmp_path, {"figures.tail": TAIL_CURVES, "figures.first": TAIL_CURVES | {"seed": 1}})
+    figures = study.papers["study"]["figures"]
+    told = outputs.figure_settings(study, "study", figures["tail"])
+    assert [(part["method"], part["seed"]) for part in told["sources"]] == [
+        ("bce", 0),
+        ("bce", 1),
+        ("edge", 0),
+        ("edge", 1),
+    ]
+    assert (told["tail_steps"], told["targets"]) == ([0, 2], ["set:held_out_mosaics", "set:scrambled_mosaics"])
+    assert (told["seed"], "head_classes" in told) == (None, False)
+    assert outputs.figure_caption(study, figures["tail"]).endswith(
+        "Mean over seeds 0, 1 (band: standard deviation), protocol corrected."
+    )
+    alone = outputs.figure_settings(study, "study", figures["first"])
+    assert [part["seed"] for part in alone["sources"]] == [1, 1]
+    assert alone["seed"] == 1
+    assert "Seed 1, protocol" in outputs.figure_caption(study, figures["first"])
+
+
+def test_a_figure_of_a_group_is_drawn_only_where_the_group_is_whole(tmp_path):
+    changes = {
+        "figures.tail": TAIL_CURVES | {"group": "near"},
+        "benchmarks.mosaics.ood.scrambled_mosaics.groups": ["near"],
+    }
+    whole = study_of(tmp_path, changes)
+    entry = whole.papers["study"]["figures"]["tail"]
+    assert outputs.drawable(whole, "study", entry)
+    assert outputs.figure_settings(whole, "study", entry)["targets"] == ["group:near"]
+    part = study_of(tmp_path, changes, {"datasets.unavailable": ["scrambled_mosaics"]})
+    assert not outputs.drawable(part, "study", entry)
+
+
+def test_steps_and_head_are_told_to_several_labels_and_to_nothing_else(tmp_path):
+    study = study_of(tmp_path)
+    digits, mosaics = (steps.evaluate_settings(study, study.runs(name)[0]) for name in ("digits", "mosaics"))
+    assert set(digits) == {"task", "sets", "groups", "bootstrap"}
+    assert (mosaics["head_classes"], mosaics["tail_steps"]) == (1, [0, 2])
+    assert mosaics["classes"] == ["0", "2", "3", "4", "5", "6", "8"]
+    bare = {"benchmarks.mosaics.head_classes": DROP, "benchmarks.mosaics.tail_steps": DROP, "figures.energies": DROP}
+    without = study_of(tmp_path, bare)
+    told = steps.evaluate_settings(without, without.runs("mosaics")[0])
+    assert set(mosaics) - set(told) == {"head_classes", "tail_steps"}
+    before, after = everything(study), everything(without)
+    assert all(before[run][:3] == after[run][:3] for run in before)  # nothing but the evaluation changes
+
+
+def test_the_code_of_several_labels_concerns_no_evaluation_of_one(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("methods.settings.steps.source_digest", lambda modules: asked.append(list(modules)))
+    study = study_of(tmp_path)
+    for name in ("digits", "mosaics"):
+        steps.evaluate_digest(study, study.runs(name)[0])
+    assert asked == [["methods.metrics.evaluation"], ["methods.metrics.evaluation", "methods.metrics.multilabel"]]
 
 
 def guest_paper(folder, **benchmark):

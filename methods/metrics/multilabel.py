@@ -10,7 +10,7 @@ from methods.features.arrays import Features
 from methods.metrics.counts import count
 from methods.metrics.evaluation import Row, Scores, group_rows, metric_row
 from methods.metrics.identification import MAP_RULES, rankable_classes
-from methods.metrics.parts import sort_pair
+from methods.metrics.ranking import detection_metrics
 from methods.metrics.tail import id_parts
 
 
@@ -64,6 +64,9 @@ def tail_rows(
 ) -> list[Row]:
     """Number of ID images of each part, and every detection metric of those that have one.
 
+    Each part is sorted anew: sorting is the least of the work, and to reuse one order gains nothing
+    (``benchmarks/tail.py``).
+
     ``target`` is the part alone for the number, else ``<part>:set:<OOD set>`` or ``<part>:group:<group>``.
 
     Args:
@@ -73,13 +76,15 @@ def tail_rows(
         groups: group -> all its sets, also those that cannot be had here.
     """
     rows = [metric_row("", "tail", part, "id_images", "counted", int(mask.sum())) for part, mask in parts.items()]
-    shown = {part: mask for part, mask in parts.items() if mask.any()}
-    for score, inside in id_scores.items() if shown else ():
-        pairs = {name: sort_pair(inside, outside[score]) for name, outside in ood_scores.items()}
-        for part, mask in shown.items():
+    for score, inside in id_scores.items():
+        for part, mask in parts.items():
+            if not mask.any():
+                continue
             sets = [
-                metric_row(score, "set", name, *found) for name, pair in pairs.items() for found in pair.metrics(mask)
+                metric_row(score, "set", name, *value)
+                for name, outside in ood_scores.items()
+                for value in detection_metrics(inside[mask], outside[score])
             ]
-            for found in (*sets, *group_rows(score, sets, groups)):
-                rows.append({**found, "level": "tail", "target": f"{part}:{found['level']}:{found['target']}"})
+            for row in (*sets, *group_rows(score, sets, groups)):
+                rows.append({**row, "level": "tail", "target": f"{part}:{row['level']}:{row['target']}"})
     return rows

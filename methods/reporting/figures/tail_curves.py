@@ -44,7 +44,7 @@ def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
             own = [curves[source.path][metric] for source in of_method(sources, method)]
             if any(own):
                 _line(axis, [[100 * curve[step] for curve in own] for step in steps], steps, method, label, settings)
-        axis.set(xlabel="most frequent classes left out", ylabel=f"{name} in percent", xticks=steps)
+        axis.set(xlabel="most frequent classes left out", ylabel=f"{name} in percent", xticks=_ticks(steps))
     handles, labels = axes[0][0].get_legend_handles_labels()
     title = _title(settings, steps)
     figure.legend(handles, labels, loc="outside lower center", ncols=4, title=title, title_fontsize=6)
@@ -59,7 +59,17 @@ def _line(
     colour = colour_of(method, order)
     axis.plot(steps, mean, color=colour, linestyle=line_of(method, order), marker="o", markersize=2, label=label)
     if std.any():
-        axis.fill_between(steps, mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
+        low, high = np.clip([mean - std, mean + std], 0, 100)
+        axis.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+def _ticks(steps: Sequence[int]) -> list[int]:
+    """Steps far enough apart for their numbers to stand side by side."""
+    ticks: list[int] = []
+    for step in steps:
+        if not ticks or step - ticks[-1] >= steps[-1] / 15:
+            ticks.append(step)
+    return ticks
 
 
 def _metrics(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
