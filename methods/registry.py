@@ -1,6 +1,6 @@
 """Finding methods by file name, without importing them.
 
-A package of exchangeable parts (objectives, networks, scores, readers, figures) holds one module a part.
+A package of exchangeable parts (objectives, networks, scores, readers, figures, tables) holds one module a part.
 Each module has a literal ``RECORD`` that says what the part is, what it needs and which parameters it takes.
 Records are read from the source text, so that the workflow can check a paper without importing torch.
 """
@@ -23,6 +23,7 @@ KEYS = {
     "scores": ("title", "paper", "tasks", "needs", "parameters"),
     "data.readers": ("title", "parameters"),
     "reporting.figures": ("title", "needs", "parameters"),
+    "reporting.tables": ("title", "needs"),
 }
 
 

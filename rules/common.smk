@@ -325,7 +325,7 @@ def figure_entry(wildcards):
 
 def table_inputs(wildcards):
     entry = table_entry(wildcards)
-    pattern = COST if entry["kind"] == "cost" else METRICS
+    pattern = {"cost": COST, "metrics": METRICS}[outputs.output_record(entry)["needs"]]
     return [run_path(pattern, run) for run in outputs.table_runs(STUDY, wildcards.paper, entry)]
 
 
@@ -337,8 +337,8 @@ def figure_inputs(wildcards):
 
 
 def figure_source(source, run):
-    if source["needs"] == "history":
-        return run_path(HISTORY, run)
+    if "dataset" not in source:
+        return run_path({"history": HISTORY, "metrics": METRICS}[source["needs"]], run)
     pattern = {"scores": SCORES, "features": FEATURES}[source["needs"]]
     return run_path(pattern, run, dataset=source["dataset"], split=source["split"])
 

@@ -29,7 +29,9 @@ rule make_table:
             outputs.table_settings(STUDY, wildcards.paper, table_entry(wildcards))
         ),
         caption=lambda wildcards: table_entry(wildcards)["caption"],
-        digest=steps.digest("methods.reporting.tables", "methods.reporting.layout"),
+        digest=lambda wildcards: steps.digest(
+            f"methods.reporting.tables.{table_entry(wildcards)['kind']}", "methods.reporting.layout"
+        ),
     message:
         "table {wildcards.name} of {wildcards.paper}"
     script:

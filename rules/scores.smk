@@ -113,7 +113,7 @@ rule evaluate:
         runtime=60,
     params:
         settings=settings(steps.evaluate_settings),
-        digest=steps.digest("methods.metrics.evaluation"),
+        digest=run_digest(steps.evaluate_digest),
     message:
         "evaluate {wildcards.method} on {wildcards.benchmark}, seed {wildcards.seed}"
     script:

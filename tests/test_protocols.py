@@ -14,7 +14,7 @@ from methods.data.catalog import load_catalog
 from methods.errors import ReproError
 from methods.objectives import adapt, cider, palm
 from methods.objectives.base import Sizes, Terms
-from methods.reporting import tables
+from methods.reporting.tables.cost import make as cost_table
 from methods.settings import outputs, steps
 from methods.settings.load import load_study
 from methods.settings.parts import complete_part
@@ -861,7 +861,7 @@ def test_the_table_of_costs_has_no_row_for_a_protocol_that_a_method_does_not_off
     entry = paper.papers["adapt"]["tables"]["cost"]
     told = outputs.table_settings(paper, "adapt", {**entry, "methods": ["cross_entropy", "adapt"]})
     cost = {"seconds": 2, "images_per_second": 3, "peak_process_bytes": 2**20, "peak_gpu_bytes": 0}
-    found = tables.cost_table(told, [(tuple(run), [cost]) for run in told["runs"]])
+    found = cost_table(told, [(tuple(run), [cost]) for run in told["runs"]])
     assert [label for label, _ in found.rows] == ["Cross-entropy (corrected)", "ADAPT (corrected)", "ADAPT (released)"]
     assert [row[0].mean for row in found.cells] == [2, 2, 2]
 

@@ -21,15 +21,21 @@ from methods.features.arrays import Features
 from methods.features.score_store import SCORES, write_scores
 from methods.features.store import KIND, write_features
 from methods.files import write_text
-from methods.metrics.seeds import Spread
+from methods.metrics.seeds import LEAST, Spread
 from methods.metrics.uncertainty import interval_of
 from methods.reporting import style
-from methods.reporting.figures import energy_histograms
+from methods.reporting.figures import energy_histograms, tail_curves
 from methods.reporting.figures.sources import Source, clipped, common_bins
 from methods.reporting.layout import escape, to_csv, to_html, to_latex, to_markdown
-from methods.reporting.tables import cost_table, main_table, percent, ranks_table
+from methods.reporting.tables.classes import make as classes_table
+from methods.reporting.tables.cost import make as cost_table
+from methods.reporting.tables.main import make as main_table
+from methods.reporting.tables.parts import percent
+from methods.reporting.tables.ranks import make as ranks_table
+from methods.reporting.tables.tail import make as tail_table
 from methods.settings.checks import FIGURE_KEYS
 from methods.settings.parts import complete_part
+from methods.settings.schema import load_schema
 
 SETTINGS = {
     "kind": "main",
@@ -384,6 +390,120 @@ def test_csv_of_numpy_numbers_is_plain():
     assert csv_text([{"a": np.float64(0.1), "b": np.int64(3)}]) == "a,b\n0.1,3\n"
 
 
+SEVERAL = {"task": "multi_label", "head_classes": 2, "benchmark": "mosaics"}
+
+
+def rows_of_several(method, seed):
+    """What evaluate writes of several labels: FPR95 is that of all ID, a tenth more on the head, less on the tail."""
+    rows = [row for row in metrics_rows(method, seed) if row["level"] in ("set", "group")]
+    for part, shift in (("head", 0.1), ("tail", -0.1)):
+        for row in rows[:]:
+            if row["level"] != "tail":
+                moved = row["value"] and str(float(row["value"]) + shift)
+                target = f"{part}:{row['level']}:{row['target']}"
+                rows.append({**row, "level": "tail", "target": target, "value": moved})
+    rows += [metrics_row("", "tail", part, "id_images", "counted", n) for part, n in (("head", 70), ("tail", 5))]
+    for name, count, ap in (("cat", 9, 0.2), ("dog", 40, 0.6), ("eel", 0, ""), ("fox", 9, 0.4)):
+        value = ap if ap == "" else ap + seed / 10 + (method == "adapt") / 100
+        rows.append(metrics_row("", "class", name, "positives", "counted", count))
+        rows.append(metrics_row("", "class", name, "ap", "average_precision", value, "1 of 1" if ap else "undefined"))
+        rows.append(metrics_row("", "class", name, "ap", "trapezoid", value and value / 2))
+    rows.append(metrics_row("", "id", "test", "map", "average_precision", 0.4 + seed / 10 + (method == "adapt") / 100))
+    rows.append(metrics_row("", "id", "test", "map", "trapezoid", 0.1))
+    return rows
+
+
+RUNS_OF_SEVERAL = [((method, "corrected", seed), rows_of_several(method, seed)) for method in METHODS for seed in SEEDS]
+
+
+def test_a_tail_table_has_all_head_and_tail_of_every_group():
+    found = tail_table({**SETTINGS, **SEVERAL, "groups": ["near"]}, RUNS_OF_SEVERAL)
+    titles = [column.group for column in found.columns[::2]]
+    assert titles == ["Average near, all ID", "Average near, head ID", "Average near, tail ID"]
+    assert [row[1] for row in found.rows] == ["MSP", "KNN (k=10)"] * 2
+    for (method, score), cells in zip([(m, s) for m in METHODS for s in INSTANCES], found.cells, strict=True):
+        mean = statistics.mean(VALUES[method, score, seed][0] for seed in SEEDS)
+        assert [cell.mean for cell in cells[::2]] == [pytest.approx(mean + shift) for shift in (0, 0.1, -0.1)]
+        assert [cell.count for cell in cells] == [2] * 6
+    assert found.best(0) == found.best(2) == {1}
+    assert found.notes[-1] == (
+        "Head ID: the 70 ID test images with one of the 2 most frequent classes of this split (of equally frequent "
+        "ones the lower index), tail ID: the 5 others."
+    )
+    assert "closest to 95 %" in found.caption
+    assert "mAP" not in found.caption
+
+
+def test_a_tail_table_without_groups_has_every_set_with_marks_and_gaps():
+    found = tail_table({**SETTINGS, **SEVERAL, "groups": []}, RUNS_OF_SEVERAL)
+    assert list(dict.fromkeys(c.group.split(",")[0] for c in found.columns)) == ["Tiny", "LSUN #1*", "iSUN"]
+    assert {cell for row in found.cells for cell in row[-6:]} == {"n/a"}
+    assert "* LSUN #1: substitute in the place of lsun_crop." in found.notes
+    far = tail_table({**SETTINGS, **SEVERAL, "groups": ["far"]}, RUNS_OF_SEVERAL)
+    assert {cell for row in far.cells for cell in row} == {"1 of 2"}
+
+
+def test_a_tail_without_images_is_not_available_and_says_so():
+    runs = [
+        (name, [{**r, "value": "0"} if r["target"] == "tail" else r for r in rows if r["target"][:5] != "tail:"])
+        for name, rows in RUNS_OF_SEVERAL
+    ]
+    found = tail_table({**SETTINGS, **SEVERAL, "head_classes": 1, "groups": ["near"]}, runs)
+    assert {cell for row in found.cells for cell in row[4:]} == {"n/a"}
+    assert found.notes[-1] == "n/a: no ID image is in the tail."
+    assert "with the most frequent class of this split" in found.notes[-2]
+
+
+def test_a_class_table_is_sorted_by_frequency_with_a_column_a_method():
+    found = classes_table({**SETTINGS, **SEVERAL}, RUNS_OF_SEVERAL)
+    assert found.rows == [("dog", "40"), ("cat", "9"), ("fox", "9"), ("eel", "0"), ("Mean", "")]
+    assert [column.name for column in found.columns] == ["PALM_100%", "ADAPT & co"]
+    half = statistics.stdev([0, 0.1])
+    for row, value in zip(found.cells, (0.6, 0.2, 0.4, None, 0.4), strict=True):
+        if value is None:
+            assert row == ["undefined", "undefined"]
+        else:
+            assert row[0] == Spread(pytest.approx(value + 0.05), pytest.approx(half), 2)
+            assert row[1] == Spread(pytest.approx(value + 0.06), pytest.approx(half), 2)
+    assert found.notes == ["undefined: eel, which no image or every image has; the mean leaves such out."]
+    assert "AP: average precision. Classes by their number of positives" in found.caption
+    assert "seeds 0, 1" in found.caption
+    assert "Protocol: corrected; precision fp32" in found.caption
+
+
+def test_a_class_table_shows_the_area_rule_asked_for():
+    found = classes_table({**SETTINGS, **SEVERAL, "aupr_rule": "trapezoid"}, RUNS_OF_SEVERAL)
+    assert [row[0].mean for row in found.cells if row[0] != "undefined"] == [
+        pytest.approx(value) for value in (0.325, 0.125, 0.225, 0.1)
+    ]
+    assert "by trapezoids" in found.caption
+
+
+def test_a_class_table_reads_the_same_in_every_form():
+    found = classes_table({**SETTINGS, **SEVERAL}, RUNS_OF_SEVERAL)
+    assert "| Class | Positives | AP PALM_100% | AP ADAPT & co |" in to_markdown(found)
+    assert "| dog | 40 | 65.00 ± 7.07 | 66.00 ± 7.07 |" in to_markdown(found)
+    assert "<th>Class</th><th>Positives</th>" in to_html(found)
+    assert r"Class & Positives & PALM\_100\%" in to_latex(found, "x")
+    first = read_csv_text(to_csv(found))[0]
+    assert (first["class"], first["positives"], first["palm:corrected:seeds"]) == ("dog", "40", "2")
+
+
+def test_a_class_table_of_runs_on_other_images_is_refused():
+    rows = [{**row, "value": "8"} if row["metric"] == "positives" else row for row in RUNS_OF_SEVERAL[0][1]]
+    with pytest.raises(ReproError, match="different numbers of positives"):
+        classes_table({**SETTINGS, **SEVERAL}, [(RUNS_OF_SEVERAL[0][0], rows), *RUNS_OF_SEVERAL[1:]])
+
+
+def test_every_kind_of_table_is_in_the_schema_and_makes_one():
+    tables = registry.records("reporting.tables")
+    schema = load_schema("paper")["properties"]["tables"]["additionalProperties"]["properties"]
+    assert set(tables) == set(schema["kind"]["enum"])
+    assert tables["ranks"]["least_seeds"] == LEAST
+    assert all(callable(registry.load("reporting.tables", kind).make) for kind in tables)
+    assert not set(tables) & set(FIGURES)
+
+
 # --- figures ---
 
 FIGURES = registry.records("reporting.figures")
@@ -414,9 +534,29 @@ def write_history(folder, method):
     return str(path)
 
 
+def tail_value(method, seed, step, dataset):
+    """AUROC of a hand-made run; FPR95 is one minus it."""
+    return 0.9 - 0.05 * step - 0.02 * seed - 0.1 * (method == "bce") + 0.04 * (dataset == "far_set")
+
+
+def write_tail(folder, method, seed, last=1):
+    """Tail rows of one run, as evaluate writes them; without images after step ``last``."""
+    rows = [metrics_row("", "tail", f"without_{j}", "id_images", "counted", (j <= last) * 9) for j in range(3)]
+    for step in range(last + 1):
+        for dataset in ("near_set", "far_set"):
+            target, value = f"without_{step}:set:{dataset}", tail_value(method, seed, step, dataset)
+            rows.append(metrics_row("joint_energy", "tail", target, "auroc", "", value))
+            rows.append(metrics_row("joint_energy", "tail", target, "fpr95", "closest", 1 - value))
+    path = folder / f"metrics-{method}-{seed}.csv"
+    write_text(path, csv_text(rows))
+    return str(path)
+
+
 def sources(folder, needs, methods):
     if needs == "history":
         return [Source(write_history(folder, m), m, LABELS[m]) for m in methods]
+    if needs == "metrics":
+        return [Source(write_tail(folder, m, s), m, LABELS[m], seed=s) for m in methods for s in (0, 1)]
     return [
         Source(write_set(folder, needs, m, dataset), m, LABELS[m], role, dataset, title)
         for m in methods
@@ -432,6 +572,10 @@ def figure_settings(kind, **options):
         "run_scores": RUN_SCORES,
         "method_order": list(RUN_SCORES),
         "set_order": [dataset for role, dataset, _ in SETS if role == "ood"],
+        "head_classes": 1,
+        "tail_steps": [0, 1, 2],
+        "targets": ["set:near_set", "set:far_set"],
+        "against": "average of Near & set and Far_set",
     }
 
 
@@ -527,25 +671,61 @@ def test_training_curves_have_a_row_a_method_and_a_panel_a_kind(draw):
     assert [line.get_label() for line in axes[0].get_lines()] == ["bce"]  # the total would be the same line
 
 
-def test_tail_images_have_none_of_the_most_frequent_classes():
-    labels = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1], [0, 1, 0], [0, 0, 0]])
-    assert energy_histograms.tail_mask(labels, 1).tolist() == [True, False, False, True, False, True]
-    assert energy_histograms.tail_mask(labels, 3).tolist() == [False] * 5 + [True]
+def test_tail_curves_are_means_over_seeds_and_sets_in_a_band(draw):
+    figure = draw("tail_curves")
+    assert [axis.get_ylabel() for axis in figure.axes] == ["AUROC in percent", "FPR95 in percent"]
+    for axis, sign, start in zip(figure.axes, (1, -1), (0, 100), strict=True):
+        lines = {line.get_label(): line for line in axis.get_lines()}
+        assert list(lines) == ["BCE", "EDGE_1"]
+        for (method, label), band in zip(LABELS.items(), axis.collections, strict=True):
+            by_seed = [
+                [np.mean([tail_value(method, s, j, dataset) for dataset in ("near_set", "far_set")]) for j in (0, 1)]
+                for s in (0, 1)
+            ]
+            np.testing.assert_allclose(lines[label].get_xdata(), [0, 1])
+            np.testing.assert_allclose(lines[label].get_ydata(), start + sign * 100 * np.mean(by_seed, axis=0))
+            heights = band.get_paths()[0].vertices[:, 1]
+            half = 100 * statistics.stdev([by_seed[0][0], by_seed[1][0]])
+            middle = lines[label].get_ydata()
+            assert heights.max() == pytest.approx(middle.max() + half)
+            assert heights.min() == pytest.approx(middle.min() - half)
+    assert figure.legends[0].get_title().get_text() == (
+        "JointEnergy, average of Near & set and Far_set; FPR95 by the rule closest; no ID image is left without 2"
+    )
 
 
-def test_of_equally_frequent_classes_the_lower_index_is_head():
-    labels = np.array([[0, 1, 0], [0, 0, 1], [1, 0, 0]], dtype=np.uint8)
-    assert energy_histograms.tail_mask(labels, 1).tolist() == [True, True, False]
-    assert energy_histograms.tail_mask(labels, 2).tolist() == [False, True, False]
+def test_a_method_has_the_same_colour_in_tail_curves_as_elsewhere(draw):
+    curves = {line.get_label(): line.get_color() for line in draw("tail_curves").axes[0].get_lines()}
+    assert curves == line_colours(draw("roc_curves"))
+    alone = {line.get_label(): line.get_color() for line in draw("tail_curves", ("edge",)).axes[0].get_lines()}
+    assert alone == {"EDGE_1": curves["EDGE_1"]}
 
 
-@pytest.mark.parametrize("head", [0, 1, 3, 5, 7, 19])
-def test_the_tail_is_that_of_the_published_analysis(head):
-    labels = (np.random.default_rng(head).uniform(size=(60, 20)) < 0.1).astype(np.uint8)  # many classes tie
-    positives = {c: sum(int(row[c]) for row in labels) for c in range(20)}
-    top = sorted(positives, key=lambda c: (-positives[c], c))[:head]
-    expected = [not any(row[c] for c in top) for row in labels]
-    assert energy_histograms.tail_mask(labels, head).tolist() == expected
+@pytest.mark.parametrize(
+    ("steps", "ticks"),
+    [
+        ([0, 1, 2, 3], [0, 1, 2, 3]),
+        ([0, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19], [0, 3, 5, 7, 9, 11, 13, 15, 17, 19]),
+        ([*range(11), 20, 40, 60], [0, 4, 8, 20, 40, 60]),
+        ([5], [5]),
+    ],
+)
+def test_ticks_of_tail_curves_stand_apart(steps, ticks):
+    assert tail_curves._ticks(steps) == ticks
+
+
+def test_tail_curves_of_one_seed_have_no_band(tmp_path):
+    source = Source(write_tail(tmp_path, "bce", 1), "bce", "BCE", seed=1)
+    figure = registry.load("reporting.figures", "tail_curves").draw(figure_settings("tail_curves"), [source])
+    assert [len(axis.collections) for axis in figure.axes] == [0, 0]
+    expected = [100 * (tail_value("bce", 1, j, "near_set") + 0.02) for j in (0, 1)]
+    np.testing.assert_allclose(figure.axes[0].get_lines()[0].get_ydata(), expected)
+    plt.close("all")
+
+
+def test_tail_curves_of_a_score_that_no_run_has_are_refused(draw):
+    with pytest.raises(ReproError, match="No run has the score 'msp' on the tail"):
+        draw("tail_curves", score="msp")
 
 
 @pytest.mark.parametrize("label", [0, 1])

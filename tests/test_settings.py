@@ -65,6 +65,8 @@ PAPER = {
             "outlier_exposure": {"dataset": "photo_mosaics"},
             "render": {"size": 16, "resize": "native"},
             "ood": {"held_out_mosaics": {"groups": ["near"]}, "scrambled_mosaics": {"groups": ["far"]}},
+            "head_classes": 1,
+            "tail_steps": [0, 2],
             **SHARED,
         },
     },
@@ -95,6 +97,7 @@ PAPER = {
         "energies": {"kind": "energy_histograms", "benchmark": "mosaics", "caption": "Label of the energies"},
     },
 }
+TAIL_CURVES = {"kind": "tail_curves", "benchmark": "mosaics", "caption": "Label of the tail"}
 
 
 @pytest.fixture(autouse=True)
@@ -295,8 +298,24 @@ def test_a_config_that_does_not_fit_is_refused(tmp_path, config, message):
         ({"figures.curves.sets": ["digit_held_out"]}, "curves.sets names 'digit_held_out': did you mean 'digits_held"),
         ({"figures.curves.seed": 7}, "study.yaml.figures.curves.seed is 7, config.seeds has [0, 1]"),
         ({"figures.curves.points": 10}, "study.yaml.figures.curves has the unknown key 'points'"),
-        ({"figures.energies.head_classes": 7}, "figures.energies.head_classes is 7, the ID set has 7 classes"),
-        ({"figures.energies.head_classes": 0}, "figures.energies.head_classes: 0 is less than the minimum of 1"),
+        ({"figures.energies.head_classes": 1}, "figures.energies has the unknown key 'head_classes'"),
+        ({"benchmarks.mosaics.head_classes": 7}, "mosaics.head_classes is 7, the ID set has 7 classes: name fewer"),
+        ({"benchmarks.mosaics.head_classes": 0}, "mosaics.head_classes: 0 is less than the minimum of 1"),
+        ({"benchmarks.mosaics.tail_steps": [0, 7]}, "mosaics.tail_steps is [0, 7], the ID set has 7 classes"),
+        ({"benchmarks.mosaics.tail_steps": [2, 1]}, "mosaics.tail_steps is [2, 1], expected numbers that rise"),
+        ({"benchmarks.digits.head_classes": 1}, "digits.head_classes is for several labels an image, the benchmark is"),
+        ({"benchmarks.digits.tail_steps": [0]}, "digits.tail_steps is for several labels an image, the benchmark is"),
+        (
+            {"benchmarks.mosaics.head_classes": DROP},
+            "figures.energies shows what the benchmark mosaics does not name: give it the key 'head_classes'",
+        ),
+        ({"figures.energies.benchmark": "digits"}, "energies.kind energy_histograms is for multi_label, the benchmark"),
+        ({"tables.main.kind": "classes"}, "tables.main.kind classes is for multi_label, the benchmark is single_label"),
+        ({"figures.energies": TAIL_CURVES | {"group": "nea"}}, "energies.group names 'nea': did you mean 'near'?"),
+        (
+            {"figures.energies": TAIL_CURVES | {"group": "near", "sets": ["scrambled_mosaics"]}},
+            "study.yaml.figures.energies names the group 'near' and sets: name one of them",
+        ),
         ({"figures.energies.score": "joint_enrgy"}, "energies.score names 'joint_enrgy': did you mean 'joint_energy'?"),
         ({"name": "Study"}, "papers/study.yaml.name: 'Study' does not match"),
         ({"name": "tables"}, "papers/tables.yaml: the name 'tables' is a target of the workflow"),
@@ -935,12 +954,70 @@ def test_a_table_keeps_the_labels_in_paper_order(tmp_path):
 def test_a_figure_has_one_source_for_every_file_it_reads(tmp_path):
     study = study_of(tmp_path)
     told = outputs.figure_settings(study, "study", study.papers["study"]["figures"]["energies"])
-    assert (told["head_classes"], told["score"]) == (1, "joint_energy")
+    assert (told["head_classes"], told["score"], told["seed"]) == (1, "joint_energy", 0)
+    assert "tail_steps" not in told
     assert [(part["method"], part["role"], part["dataset"]) for part in told["sources"]] == [
         (method, role, dataset)
         for method in ("bce", "edge")
         for role, dataset in (("id", "digit_mosaics"), ("ood", "held_out_mosaics"), ("ood", "scrambled_mosaics"))
     ]
+
+
+def test_a_figure_of_metrics_reads_every_seed_unless_it_names_one(tmp_path):
+    study = study_of(tmp_path, {"figures.tail": TAIL_CURVES, "figures.first": TAIL_CURVES | {"seed": 1}})
+    figures = study.papers["study"]["figures"]
+    told = outputs.figure_settings(study, "study", figures["tail"])
+    assert [(part["method"], part["seed"]) for part in told["sources"]] == [
+        ("bce", 0),
+        ("bce", 1),
+        ("edge", 0),
+        ("edge", 1),
+    ]
+    assert (told["tail_steps"], told["targets"]) == ([0, 2], ["set:held_out_mosaics", "set:scrambled_mosaics"])
+    assert (told["seed"], "head_classes" in told) == (None, False)
+    assert outputs.figure_caption(study, figures["tail"]).endswith(
+        "Mean over seeds 0, 1 (band: standard deviation), protocol corrected."
+    )
+    alone = outputs.figure_settings(study, "study", figures["first"])
+    assert [part["seed"] for part in alone["sources"]] == [1, 1]
+    assert alone["seed"] == 1
+    assert "Seed 1, protocol" in outputs.figure_caption(study, figures["first"])
+
+
+def test_a_figure_of_a_group_is_drawn_only_where_the_group_is_whole(tmp_path):
+    changes = {
+        "figures.tail": TAIL_CURVES | {"group": "near"},
+        "benchmarks.mosaics.ood.scrambled_mosaics.groups": ["near"],
+    }
+    whole = study_of(tmp_path, changes)
+    entry = whole.papers["study"]["figures"]["tail"]
+    assert outputs.drawable(whole, "study", entry)
+    assert outputs.figure_settings(whole, "study", entry)["targets"] == ["group:near"]
+    part = study_of(tmp_path, changes, {"datasets.unavailable": ["scrambled_mosaics"]})
+    assert not outputs.drawable(part, "study", entry)
+
+
+def test_steps_and_head_are_told_to_several_labels_and_to_nothing_else(tmp_path):
+    study = study_of(tmp_path)
+    digits, mosaics = (steps.evaluate_settings(study, study.runs(name)[0]) for name in ("digits", "mosaics"))
+    assert set(digits) == {"task", "sets", "groups", "bootstrap"}
+    assert (mosaics["head_classes"], mosaics["tail_steps"]) == (1, [0, 2])
+    assert mosaics["classes"] == ["0", "2", "3", "4", "5", "6", "8"]
+    bare = {"benchmarks.mosaics.head_classes": DROP, "benchmarks.mosaics.tail_steps": DROP, "figures.energies": DROP}
+    without = study_of(tmp_path, bare)
+    told = steps.evaluate_settings(without, without.runs("mosaics")[0])
+    assert set(mosaics) - set(told) == {"head_classes", "tail_steps"}
+    before, after = everything(study), everything(without)
+    assert all(before[run][:3] == after[run][:3] for run in before)  # nothing but the evaluation changes
+
+
+def test_the_code_of_several_labels_concerns_no_evaluation_of_one(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("methods.settings.steps.source_digest", lambda modules: asked.append(list(modules)))
+    study = study_of(tmp_path)
+    for name in ("digits", "mosaics"):
+        steps.evaluate_digest(study, study.runs(name)[0])
+    assert asked == [["methods.metrics.evaluation"], ["methods.metrics.evaluation", "methods.metrics.multilabel"]]
 
 
 def guest_paper(folder, **benchmark):

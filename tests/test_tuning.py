@@ -29,7 +29,8 @@ from methods.features.score_store import TUNED, read_tuned, write_tuned
 from methods.metrics.evaluation import tuned_rows
 from methods.metrics.ranking import detection_metrics, fpr_percentile
 from methods.reporting.layout import to_csv, to_html, to_latex, to_markdown
-from methods.reporting.tables import main_table, ranks_table
+from methods.reporting.tables.main import make as main_table
+from methods.reporting.tables.ranks import make as ranks_table
 from methods.scores.base import fit_instances, score_instances
 from methods.scores.tuning import candidates, on_features, resolved, tune
 from methods.settings import outputs, steps, tuning

@@ -12,6 +12,7 @@ from methods.features.score_store import read_scores, read_tuned
 from methods.features.store import read_features, read_readout
 from methods.files import write_text
 from methods.metrics.evaluation import evaluation_rows, tuned_rows
+from methods.metrics.multilabel import multilabel_rows
 from workflow_scripts.job import files, parents, run_job
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def main(snakemake: Any) -> None:
     provenance.require_same(source.train, source.test, "model", (train_origin, test_origin))
     provenance.require_same(source.readout, source.test, "model", (readout_origin, test_origin))
     rows = evaluation_rows(settings, id_scores, ood, train, test, readout)
+    if settings["task"] == "multi_label":
+        rows += multilabel_rows(settings, id_scores, ood, test)
     if path := source.get("tuned"):
         choices, tuned_origin = read_tuned(path)
         provenance.require_parent(path, tuned_origin, "train", source.train)

@@ -11,16 +11,19 @@ from workflow_scripts.job import run_job
 if TYPE_CHECKING:
     from snakemake.script import snakemake
 
-KEYS = ("method", "label", "role", "dataset", "title")
+KEYS = ("method", "label", "role", "dataset", "title", "seed")
 
 
 def main(snakemake: Any) -> None:
     settings, files = json.loads(snakemake.params.settings), snakemake.input.files
     parts = [{key: part[key] for key in KEYS if key in part} for part in settings["sources"]]
     sources = [Source(path=path, **part) for part, path in zip(parts, files, strict=True)]
+    for part, path in zip(settings["sources"], files, strict=True):
+        if part["needs"] == "metrics":
+            provenance.require_sidecar(path)
     figure = registry.load("reporting.figures", settings["kind"]).draw(settings, sources)
     save(figure, snakemake.output.svg, snakemake.output.pdf)
-    parents = {f"{s.method}/{s.dataset or 'history'}": s.path for s in sources}
+    parents = {source.name: source.path for source in sources}
     record = provenance.record("figure", settings, snakemake.params.digest, parents, settings["seed"])
     provenance.write_sidecar(snakemake.output.svg, record)
 

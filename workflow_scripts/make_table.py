@@ -3,11 +3,10 @@
 import json
 from typing import TYPE_CHECKING, Any
 
-from methods import provenance
+from methods import provenance, registry
 from methods.csv_file import read_csv
 from methods.files import write_text
 from methods.reporting.layout import to_csv, to_html, to_latex, to_markdown
-from methods.reporting.tables import KINDS
 from workflow_scripts.job import run_job
 
 if TYPE_CHECKING:
@@ -17,11 +16,12 @@ if TYPE_CHECKING:
 def main(snakemake: Any) -> None:
     settings = json.loads(snakemake.params.settings)
     names = [tuple(run) for run in settings["runs"]]
-    if settings["kind"] != "cost":
+    kind = settings["kind"]
+    if registry.records("reporting.tables")[kind]["needs"] == "metrics":
         for path in snakemake.input.runs:
             provenance.require_sidecar(path)
     runs = [(name, read_csv(path)) for name, path in zip(names, snakemake.input.runs, strict=True)]
-    table = KINDS[settings["kind"]](settings, runs)
+    table = registry.load("reporting.tables", kind).make(settings, runs)
     write_text(snakemake.output.csv, to_csv(table))
     write_text(snakemake.output.md, to_markdown(table))
     write_text(snakemake.output.html, to_html(table))

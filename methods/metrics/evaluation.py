@@ -35,7 +35,8 @@ def evaluation_rows(
 ) -> list[Row]:
     """Rows with ``score``, ``level``, ``target``, ``metric``, ``rule``, ``value``, ``complete``.
 
-    Levels are ``set``, ``group``, ``interval`` (of a set, over images), ``id`` and, by :func:`tuned_rows`, ``tuned``.
+    Levels are ``set``, ``group``, ``interval`` (of a set, over images), ``id`` and, by :func:`tuned_rows`, ``tuned``;
+    :mod:`methods.metrics.multilabel` adds ``class`` and ``tail``.
 
     Args:
         settings: ``task``, ``sets``, ``groups`` (group -> all its sets, also those that cannot be had here) and
@@ -50,14 +51,14 @@ def evaluation_rows(
     predicted = [] if settings["task"] == "multi_label" else _predictions(train, test, readout)
     for score, inside in id_scores.items():
         sets = [
-            _row(score, "set", name, metric, rule, value)
+            metric_row(score, "set", name, metric, rule, value)
             for name, outside in ood_scores.items()
             for metric, rule, value in [
                 *detection_metrics(inside, outside[score]),
                 *(("oscr", rule, oscr(inside, classes, test.labels, outside[score])) for rule, classes in predicted),
             ]
         ]
-        rows += sets + _group_rows(score, sets, settings["groups"])
+        rows += sets + group_rows(score, sets, settings["groups"])
         for name, outside in ood_scores.items() if settings["bootstrap"] else ():
             rows += _interval_rows(score, name, (inside, outside[score]), settings["bootstrap"])
     return rows + identification_rows(settings["task"], train, test, readout)
@@ -76,13 +77,13 @@ def identification_rows(task: str, train: Features, test: Features, readout: Rea
         }
         if test.logits is not None and test.logits.shape[1] > 1:
             values["ece", "15_bins"] = expected_calibration_error(test.logits, test.labels)
-    return [_row("", "id", "test", metric, rule, value) for (metric, rule), value in values.items()]
+    return [metric_row("", "id", "test", metric, rule, value) for (metric, rule), value in values.items()]
 
 
 def tuned_rows(choices: Mapping[str, Mapping[str, Any]]) -> list[Row]:
     """One row a tuned parameter: ``target`` is its name, ``value`` what was chosen, ``rule`` the metric it went by."""
     return [
-        _row(score, "tuned", key, "chosen", choice["by"], value if isinstance(value, str) else json.dumps(value))
+        metric_row(score, "tuned", key, "chosen", choice["by"], value if isinstance(value, str) else json.dumps(value))
         for score, choice in choices.items()
         for key, value in choice["chosen"].items()
     ]
@@ -103,13 +104,17 @@ def _interval_rows(score: str, name: str, pair: tuple[np.ndarray, np.ndarray], r
     bounds = {"low95": {key: part.low for key, part in found.items()}}
     bounds["high95"] = {key: part.high for key, part in found.items()}
     return [
-        _row(score, "interval", name, metric, f"{rule}:{bound}".lstrip(":"), value)
+        metric_row(score, "interval", name, metric, f"{rule}:{bound}".lstrip(":"), value)
         for bound, values in bounds.items()
         for (metric, rule), value in values.items()
     ]
 
 
-def _group_rows(score: str, sets: list[Row], groups: Mapping[str, list[str]]) -> list[Row]:
+def group_rows(score: str, sets: list[Row], groups: Mapping[str, list[str]]) -> list[Row]:
+    """Averages over the sets of every group of what ``sets``, rows of single OOD sets, hold; blank if one is missing.
+
+    ``groups`` maps a group to all its sets, also those that cannot be had here.
+    """
     rows = []
     for group, members in groups.items():
         present = [row for row in sets if row["target"] in members]
@@ -119,14 +124,15 @@ def _group_rows(score: str, sets: list[Row], groups: Mapping[str, list[str]]) ->
             mean = sum(values) / len(values) if whole else ""
             rows.append(
                 {
-                    **_row(score, "group", group, metric, rule, mean),
+                    **metric_row(score, "group", group, metric, rule, mean),
                     "complete": f"{len(values)} of {len(members)}",
                 }
             )
     return rows
 
 
-def _row(score: str, level: str, target: str, metric: str, rule: str, value: float | str) -> Row:
+def metric_row(score: str, level: str, target: str, metric: str, rule: str, value: float | str) -> Row:
+    """One row of metrics.csv; refuses NaN and infinity."""
     refuse(isinstance(value, float) and not np.isfinite(value), f"{metric} of {score} on {target} is {value}.")
     return {
         "score": score,

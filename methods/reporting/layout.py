@@ -6,7 +6,7 @@ from itertools import groupby
 from methods.csv_file import csv_text
 from methods.metrics.seeds import Spread
 from methods.metrics.uncertainty import interval_of
-from methods.reporting.tables import Column, Table, percent
+from methods.reporting.tables.parts import Column, Table, percent
 
 ARROWS = {1: " ↑", -1: " ↓", 0: ""}
 LATEX_ARROWS = {1: r"~$\uparrow$", -1: r"~$\downarrow$", 0: ""}
@@ -41,13 +41,14 @@ thead tr:last-child th {{ border-bottom: 1px solid; }}
 
 
 def to_csv(table: Table) -> str:
-    """One row a method and score, five columns a value, in full precision.
+    """One row a method and score (or what the table's heads are), five columns a value, in full precision.
 
     They are mean, standard deviation, number of seeds, and the bounds of Student's 95 % interval over seeds.
     """
     rows = []
-    for (method, score), cells in zip(table.rows, table.cells, strict=True):
-        row: dict[str, object] = {"method": method, "score": score}
+    heads = [head.lower() for head in table.heads]
+    for labels, cells in zip(table.rows, table.cells, strict=True):
+        row: dict[str, object] = dict(zip(heads, labels, strict=True))
         for column, cell in zip(table.columns, cells, strict=True):
             row |= {f"{column.key}:{name}": value for name, value in _csv_values(cell).items()}
         rows.append(row)
@@ -65,7 +66,7 @@ def _csv_values(cell: Spread | str) -> dict[str, object]:
 
 def to_markdown(table: Table) -> str:
     """A pipe table under its caption, best values in bold."""
-    head = ["Method", "Score", *(f"{c.group} {c.name}{ARROWS[c.direction]}" for c in table.columns)]
+    head = [*table.heads, *(f"{c.group} {c.name}{ARROWS[c.direction]}" for c in table.columns)]
     texts = _texts(table, "**{}**")
     body = [[*map(_literal, row), *cells] for row, cells in zip(table.rows, texts, strict=True)]
     dashes = ["---", "---", *["---:"] * len(table.columns)]
@@ -76,7 +77,7 @@ def to_markdown(table: Table) -> str:
 
 def to_latex(table: Table, label: str) -> str:
     """A ``table`` environment; needs the packages booktabs and graphicx."""
-    groups, names = _latex_head(table.columns)
+    groups, names = _latex_head(table)
     texts = _texts(table, r"\textbf{{{}}}", latex=True)
     body = [" & ".join([*map(escape, row), *cells]) + r" \\" for row, cells in zip(table.rows, texts, strict=True)]
     caption = " ".join([table.caption, *table.notes])
@@ -110,7 +111,8 @@ def to_html(table: Table) -> str:
     names = "".join(f"<th>{html.escape(c.name)}{ARROWS[c.direction]}</th>" for c in table.columns)
     texts = _texts(table, "<b>{}</b>")
     rows = [_html_row(row, cells) for row, cells in zip(table.rows, texts, strict=True)]
-    head = f"<tr><th></th><th></th>{groups}</tr>\n<tr><th>Method</th><th>Score</th>{names}</tr>"
+    labels = "".join(f"<th>{head}</th>" for head in table.heads)
+    head = f"<tr><th></th><th></th>{groups}</tr>\n<tr>{labels}{names}</tr>"
     notes = "".join(f"<p>{html.escape(note)}</p>" for note in table.notes)
     return _PAGE.format(caption=html.escape(table.caption), head=head, body="\n".join(rows), notes=notes)
 
@@ -130,23 +132,22 @@ def _html_row(labels: tuple[str, str], cells: list[str]) -> str:
     return f"<tr>{heads}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
-def _latex_head(columns: list[Column]) -> tuple[str, str]:
-    spans = _spans(columns)
+def _latex_head(table: Table) -> tuple[str, str]:
+    spans = _spans(table.columns)
     groups = " & ".join(["", "", *(rf"\multicolumn{{{n}}}{{c}}{{{escape(group)}}}" for group, n in spans)])
     rules, first = [], 3
     for _, n in spans:
         rules.append(rf"\cmidrule(lr){{{first}-{first + n - 1}}}")
         first += n
-    names = " & ".join(["Method", "Score", *(escape(c.name) + LATEX_ARROWS[c.direction] for c in columns)])
+    names = " & ".join([*table.heads, *(escape(c.name) + LATEX_ARROWS[c.direction] for c in table.columns)])
     return f"{groups} \\\\ {''.join(rules)}", f"{names} \\\\"
 
 
 def _texts(table: Table, bold: str, latex: bool = False) -> list[list[str]]:
     best = [table.best(number) for number in range(len(table.columns))]
-    scale = 100 if any(column.direction for column in table.columns) else 1
     texts = []
     for i, cells in enumerate(table.cells):
-        plain = [percent(cell, scale) for cell in cells]
+        plain = [percent(cell, table.scale) for cell in cells]
         plain = [escape(text) for text in plain] if latex else plain
         texts.append([bold.format(text) if i in best[j] else text for j, text in enumerate(plain)])
     return texts

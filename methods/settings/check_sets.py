@@ -19,6 +19,7 @@ def benchmark_problems(study: Study) -> Iterator[str]:
             yield from _split(study, f"{place}.in_distribution", source["dataset"], source[role])
         if source["dataset"] in study.catalog:
             yield from _task(study, place, benchmark)
+            yield from _tail(study, place, benchmark)
         for ood, part in benchmark["ood"].items():
             yield from _split(study, f"{place}.ood", ood, part["split"])
         yield from _sizes(study, place, benchmark)
@@ -50,6 +51,21 @@ def _task(study: Study, place: str, benchmark: Mapping[str, Any]) -> Iterator[st
         yield f"{place}.task is {benchmark['task']}, its ID set has {record['task']} labels"
     if not record["classes"]:
         yield f"{place}: its ID set {benchmark['in_distribution']['dataset']} lists no classes in the catalog"
+
+
+def _tail(study: Study, place: str, benchmark: Mapping[str, Any]) -> Iterator[str]:
+    """Numbers of most frequent classes: for several labels an image, and fewer than there are classes."""
+    count = len(study.catalog[benchmark["in_distribution"]["dataset"]]["classes"])
+    for key in ("head_classes", "tail_steps"):
+        if key not in benchmark:
+            continue
+        if benchmark["task"] == "single_label":
+            yield f"{place}.{key} is for several labels an image, the benchmark is single_label: leave it out"
+        numbers = benchmark[key] if isinstance(benchmark[key], list) else [benchmark[key]]
+        if max(numbers) >= count:
+            yield f"{place}.{key} is {benchmark[key]}, the ID set has {count} classes: name fewer than these"
+        if sorted(numbers) != numbers:
+            yield f"{place}.{key} is {benchmark[key]}, expected numbers that rise"
 
 
 def _outliers(study: Study, place: str, benchmark: Mapping[str, Any]) -> Iterator[str]:

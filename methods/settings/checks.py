@@ -48,6 +48,12 @@ def study_problems(study: Study) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def output_record(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The record of the kind of a table or figure; an empty one for a kind that is not known."""
+    tables, figures = registry.records("reporting.tables"), registry.records("reporting.figures")
+    return tables.get(entry["kind"]) or figures.get(entry["kind"], {})
+
+
 def _config(study: Study) -> Iterator[str]:
     seeds = study.config["seeds"]
     if len(set(seeds)) != len(seeds):
@@ -192,16 +198,14 @@ def _figure(study: Study, place: str, figure: Mapping[str, Any]) -> Iterator[str
     if isinstance(score := figure.get("score"), str) and figure["benchmark"] in study.evaluate:
         shown = {name for scores in study.evaluate[figure["benchmark"]].values() for name in scores}
         yield from unknown(f"{place}.score", score, shown)
-    head = figure.get("head_classes")
-    if isinstance(head, int) and figure["benchmark"] in study.benchmarks:
-        dataset = study.benchmarks[figure["benchmark"]]["in_distribution"]["dataset"]
-        count = len(study.catalog.get(dataset, {}).get("classes", []))
-        if head >= count:
-            yield f"{place}.head_classes is {head}, the ID set has {count} classes"
+    if isinstance(group := figure.get("group"), str) and "sets" in figure:
+        yield f"{place} names the group {group!r} and sets: name one of them"
 
 
 def _network_scores(study: Study, place: str, figure: Mapping[str, Any]) -> Iterator[str]:
     known = registry.records("scores")
+    if registry.records("reporting.figures").get(figure["kind"], {}).get("needs") == "metrics":
+        return
     for name in [*figure.get("scores", []), *filter(None, [figure.get("score")])]:
         record = known.get(study.scores.get(name, {}).get("score", ""), {})
         if "network" in record.get("needs", ()):
@@ -214,7 +218,7 @@ def _figure_scores(study: Study, paper: Mapping[str, Any], place: str, figure: M
     evaluated = paper["evaluate"].get(figure["benchmark"], study.evaluate.get(figure["benchmark"], {}))
     default = record.get("parameters", {}).get("score", {}).get("default")
     wanted = [figure.get("score", default)] if default else figure.get("scores", list(study.scores))
-    for method in figure.get("methods", evaluated) if record.get("needs") == "scores" else ():
+    for method in figure.get("methods", evaluated) if record.get("needs") in ("scores", "metrics") else ():
         if not set(wanted) & set(evaluated.get(method, wanted)):
             yield f"{place} shows {', '.join(wanted)}, which {method} does not have: choose scores or methods"
 
@@ -233,5 +237,21 @@ def _entry(study: Study, place: str, entry: Mapping[str, Any]) -> Iterator[str]:
         ood = study.benchmarks[benchmark]["ood"]
         for dataset in entry.get("sets", []):
             yield from unknown(f"{place}.sets", dataset, ood)
+        groups = {g for part in ood.values() for g in part["groups"]}
         for group in entry.get("groups", []):
-            yield from unknown(f"{place}.groups", group, {g for part in ood.values() for g in part["groups"]})
+            yield from unknown(f"{place}.groups", group, groups)
+        if "group" in entry:
+            yield from unknown(f"{place}.group", entry["group"], groups)
+        yield from _suits(study, place, entry)
+
+
+def _suits(study: Study, place: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    """The benchmark has the task and the keys that the kind of a table or figure asks for."""
+    record, benchmark = output_record(entry), study.benchmarks[entry["benchmark"]]
+    tasks = record.get("tasks", [benchmark["task"]])
+    if benchmark["task"] not in tasks:
+        yield f"{place}.kind {entry['kind']} is for {' and '.join(tasks)}, the benchmark is {benchmark['task']}"
+        return
+    for key in record.get("benchmark_keys", ()):
+        if key not in benchmark:
+            yield f"{place} shows what the benchmark {entry['benchmark']} does not name: give it the key {key!r}"

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from methods.data.overlap import shared_classes
-from methods.metrics.seeds import LEAST
 from methods.registry import records
-from methods.settings.checks import FIGURE_KEYS
+from methods.settings.checks import FIGURE_KEYS, output_record
 from methods.settings.parts import complete_part
 from methods.settings.study import Run, Study
 
@@ -26,10 +25,11 @@ def table_settings(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[s
         "methods": [[m, study.recipes[m, entry["benchmark"]]["label"]] for m in _methods(study, paper, entry)],
         "seeds": study.config["seeds"],
     }
-    if entry["kind"] == "cost":
+    if output_record(entry)["needs"] == "cost":
         return common
     return {
         **common,
+        **_benchmark_keys(study, entry),
         **_scores(study, paper, entry),
         "title": benchmark["title"],
         "task": benchmark["task"],
@@ -60,7 +60,10 @@ def figure_caption(study: Study, entry: Mapping[str, Any]) -> str:
     """Caption with the seed and protocol shown."""
     runs = study.runs(entry["benchmark"], entry.get("methods"))
     protocols = {run.protocol: None for run in runs if run.protocol == shown_protocol(study, run)}
-    return f"{entry['caption']}. Seed {figure_seed(study, entry)}, protocol {' or '.join(protocols)}."
+    seeds = f"Seed {figure_seed(study, entry)}"
+    if _over_seeds(entry) and len(study.config["seeds"]) > 1:
+        seeds = f"Mean over seeds {', '.join(map(str, study.config['seeds']))} (band: standard deviation)"
+    return f"{entry['caption']}. {seeds}, protocol {' or '.join(protocols)}."
 
 
 def shown_protocol(study: Study, run: Run) -> str:
@@ -69,20 +72,22 @@ def shown_protocol(study: Study, run: Run) -> str:
 
 
 def figure_runs(study: Study, paper: str, entry: Mapping[str, Any]) -> list[Run]:
-    """Runs a figure shows: the first protocol of a method, one seed."""
-    seed = figure_seed(study, entry)
+    """Runs a figure shows: the first protocol of a method, one seed, or all where it shows metrics and names none."""
+    seeds = study.config["seeds"] if _over_seeds(entry) else [figure_seed(study, entry)]
     methods = _methods(study, paper, entry)
     runs = sorted(study.runs(entry["benchmark"], methods), key=lambda run: methods.index(run.method))
-    return [run for run in runs if run.seed == seed and run.protocol == shown_protocol(study, run)]
+    return [run for run in runs if run.seed in seeds and run.protocol == shown_protocol(study, run)]
 
 
 def figure_settings(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of one figure, with one ``sources`` item for every file it reads, in the order of the files."""
-    needs = records("reporting.figures")[entry["kind"]]["needs"]
+    needs = output_record(entry)["needs"]
     return {
         **complete_part("reporting.figures", "kind", entry, *FIGURE_KEYS),
-        **(_scores(study, paper, entry, network=False) if needs == "scores" else {}),
-        "seed": figure_seed(study, entry),
+        **(_scores(study, paper, entry, network=needs == "metrics") if needs in ("scores", "metrics") else {}),
+        **(_shown_targets(study, entry) if needs == "metrics" else {}),
+        **_benchmark_keys(study, entry),
+        "seed": None if _over_seeds(entry) else figure_seed(study, entry),
         "method_order": list(_own(study, paper, entry["benchmark"])),
         "set_order": list(study.benchmarks[entry["benchmark"]]["ood"]),
         "sources": [source for source, _ in figure_sources(study, paper, entry)],
@@ -90,13 +95,15 @@ def figure_settings(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[
 
 
 def figure_sources(study: Study, paper: str, entry: Mapping[str, Any]) -> list[tuple[dict[str, Any], Run]]:
-    """What a figure reads: one item a run for histories, one a run and set otherwise."""
-    needs = records("reporting.figures")[entry["kind"]]["needs"]
+    """What a figure reads: one item a run for histories and metrics, one a run and set otherwise."""
+    needs = output_record(entry)["needs"]
     found = []
     for run in figure_runs(study, paper, entry):
         common = {"method": run.method, "label": study.recipe(run)["label"], "needs": needs}
         if needs == "history":
             found.append((common, run))
+        elif needs == "metrics":
+            found.append(({**common, "seed": run.seed}, run))
         else:
             found += [({**common, **part}, run) for part in _figure_sets(study, entry)]
     return found
@@ -104,17 +111,19 @@ def figure_sources(study: Study, paper: str, entry: Mapping[str, Any]) -> list[t
 
 def possible(study: Study, paper: str, entry: Mapping[str, Any]) -> bool:
     """Whether the benchmark and a method of a table or figure are in the study, and the seeds that ranks need."""
-    if entry["kind"] == "ranks" and len(study.config["seeds"]) < LEAST:
+    if len(study.config["seeds"]) < output_record(entry).get("least_seeds", 0):
         return False
     return entry["benchmark"] in study.evaluate and bool(_methods(study, paper, entry))
 
 
 def drawable(study: Study, paper: str, entry: Mapping[str, Any]) -> bool:
-    """Whether a figure has a method and, unless it shows histories, an OOD set that can be had here."""
+    """Whether a figure has a method and, unless it shows histories, an OOD set, or its whole group, to be had here."""
     if not possible(study, paper, entry):
         return False
-    needs = records("reporting.figures")[entry["kind"]]["needs"]
-    return needs == "history" or len(_figure_sets(study, entry)) > 1
+    if output_record(entry)["needs"] == "history":
+        return True
+    here = study.ood_sets(entry["benchmark"])
+    return len(_figure_sets(study, entry)) > 1 and all(name in here for name in _group_sets(study, entry))
 
 
 def _own(study: Study, paper: str, benchmark: str) -> dict[str, list[str]]:
@@ -127,8 +136,7 @@ def _methods(study: Study, paper: str, entry: Mapping[str, Any]) -> list[str]:
     benchmark = entry["benchmark"]
     chosen = entry.get("methods", list(_own(study, paper, benchmark)))
     here = [method for method in chosen if method in study.evaluate[benchmark]]
-    figures = records("reporting.figures")
-    trained = entry["kind"] == "cost" or figures.get(entry["kind"], {}).get("needs") == "history"
+    trained = output_record(entry)["needs"] in ("cost", "history")
     return [method for method in here if not (trained and "checkpoint" in study.recipes[method, benchmark])]
 
 
@@ -179,6 +187,32 @@ def _scores(study: Study, paper: str, entry: Mapping[str, Any], network: bool = 
         "scores": [[name, study.scores[name].get("label", name)] for name in chosen],
         "run_scores": {method: [s for s in chosen if s in scores] for method, scores in by_method.items()},
     }
+
+
+def _over_seeds(entry: Mapping[str, Any]) -> bool:
+    """Whether a figure shows all seeds together."""
+    return output_record(entry)["needs"] == "metrics" and "seed" not in entry
+
+
+def _benchmark_keys(study: Study, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys of the benchmark that the kind of a table or figure asks for."""
+    return {key: study.benchmarks[entry["benchmark"]][key] for key in output_record(entry).get("benchmark_keys", ())}
+
+
+def _group_sets(study: Study, entry: Mapping[str, Any]) -> list[str]:
+    """OOD sets of the group that a figure averages over; none where it names no group."""
+    sets = study.benchmarks[entry["benchmark"]]["ood"]
+    return [name for name, part in sets.items() if entry.get("group") in part["groups"]]
+
+
+def _shown_targets(study: Study, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """``targets``: what a figure of metrics averages over, as in metrics.csv; ``against``: how it is called."""
+    if "group" in entry:
+        return {"targets": [f"group:{entry['group']}"], "against": f"average of {entry['group']}"}
+    sets = [part for part in _figure_sets(study, entry) if part["role"] == "ood"]
+    titles = " and ".join(part["title"] for part in sets) if len(sets) < 3 else f"{len(sets)} OOD sets"
+    against = f"average of {titles}" if len(sets) > 1 else titles
+    return {"targets": [f"set:{part['dataset']}" for part in sets], "against": against}
 
 
 def _figure_sets(study: Study, entry: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -29,6 +29,7 @@ TRAINED = (
 
 PREPARED = ("count", "list", "list_sha256", "select", "exclude", "ids_sha256", "content_sha256")
 _SETTLED = ("checkpoint_rule", "train_eval_norm")  # switches that shape other settings, not the training itself
+TAIL_KEYS = ("head_classes", "tail_steps")  # of benchmarks with several labels an image
 _NETWORK_SCORES = ("methods.features.network_scores", "methods.features.score_store", "methods.training.device")
 
 
@@ -190,7 +191,11 @@ def evaluate_settings(study: Study, run: Run) -> dict[str, Any]:
         for group in part["groups"]:
             groups.setdefault(group, []).append(dataset)
     sets, resamples = sorted(study.ood_sets(run.benchmark)), study.config["bootstrap"]
-    return {"task": benchmark["task"], "sets": sets, "groups": groups, "bootstrap": resamples}
+    common = {"task": benchmark["task"], "sets": sets, "groups": groups, "bootstrap": resamples}
+    if benchmark["task"] == "single_label":
+        return common
+    classes = study.catalog[benchmark["in_distribution"]["dataset"]]["classes"]
+    return {**common, "classes": classes, **{key: benchmark[key] for key in TAIL_KEYS if key in benchmark}}
 
 
 def prepare_digest(study: Study, dataset: str, split: str) -> str:
@@ -225,6 +230,12 @@ def tune_digest(study: Study, run: Run) -> str:
     scores = _score_modules({**chosen["arrays"], **chosen["network"]})
     engine = ["methods.scores.tuning", "methods.features.score_store", *(through if chosen["network"] else ())]
     return source_digest([*engine, *scores])
+
+
+def evaluate_digest(study: Study, run: Run) -> str:
+    """Digest of the metrics, with those of several labels an image where the benchmark has them."""
+    several = study.benchmarks[run.benchmark]["task"] == "multi_label"
+    return source_digest(["methods.metrics.evaluation", *(["methods.metrics.multilabel"] if several else ())])
 
 
 def network_score_digest(study: Study, run: Run) -> str:

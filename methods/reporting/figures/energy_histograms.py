@@ -1,7 +1,7 @@
 """Energies of head ID, tail ID and OOD images of multi-label benchmarks (EDGE's analysis).
 
-Classes are sorted by their number of positives in the evaluated split (ties: lower class index first). Tail ID are
-the images without any of the first ``head_classes`` classes; the others are head ID.
+Tail ID are the images without any of the ``head_classes`` most frequent classes (a key of the benchmark, see
+:mod:`methods.metrics.tail`); the others are head ID.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from methods.errors import refuse
 from methods.features.score_store import read_scores
+from methods.metrics.tail import without_top
 from methods.reporting.figures.sources import (
     ID_LOOK,
     Source,
@@ -26,13 +27,9 @@ from methods.reporting.style import panels
 RECORD = {
     "title": "Energy histograms of head ID, tail ID and OOD",
     "needs": "scores",
+    "tasks": ["multi_label"],
+    "benchmark_keys": ["head_classes"],
     "parameters": {
-        "head_classes": {
-            "type": "integer",
-            "minimum": 1,
-            "default": 1,
-            "description": "most frequent classes that make the head",
-        },
         "score": {"type": "string", "default": "joint_energy", "description": "score instance shown"},
     },
 }
@@ -55,22 +52,16 @@ def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
     return figure
 
 
-def tail_mask(labels: np.ndarray, head_classes: int) -> np.ndarray:
-    """(N,) whether an image of the multi-hot labels (N, C) has none of the most frequent classes."""
-    order = np.argsort(-labels.sum(axis=0, dtype=np.int64), kind="stable")
-    return np.asarray(labels[:, order[:head_classes]].sum(axis=1) == 0)
-
-
 def _groups(sources: Sequence[Source], settings: Mapping[str, Any]) -> dict[str, tuple[np.ndarray, str]]:
     groups: dict[str, tuple[np.ndarray, str]] = {}
     for source in sources:
         scores, labels, _ = read_scores(source.path)
         values = scores[settings["score"]]
         if source.role == "id":
-            tail = tail_mask(labels, settings["head_classes"])
+            tail = without_top(labels, settings["head_classes"])
             refuse(
                 bool(tail.all() or not tail.any()),
-                "Head or tail ID is empty: choose another number of head_classes.",
+                "Head or tail ID is empty: give the benchmark another number of head_classes.",
             )
             groups |= {"head ID": (values[~tail], ""), "tail ID": (values[tail], "")}
         else:

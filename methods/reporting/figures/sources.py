@@ -18,8 +18,9 @@ class Source:
     Attributes:
         path: where it lies.
         method: recipe name; ``label`` is how it is called.
-        role: ``id`` or ``ood`` for a set, empty for a history.
+        role: ``id`` or ``ood`` for a set, empty for a history or metrics.
         dataset: name of the set; ``title`` is how it is called.
+        seed: of metrics, of which a figure may show several seeds.
     """
 
     path: str
@@ -28,6 +29,12 @@ class Source:
     role: str = ""
     dataset: str = ""
     title: str = ""
+    seed: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What tells this file from the others that a figure reads."""
+        return f"{self.method}/{self.dataset or ('history' if self.seed is None else f'metrics/seed{self.seed}')}"
 
 
 def of_method(sources: Sequence[Source], method: str) -> list[Source]:
