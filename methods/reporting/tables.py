@@ -235,6 +235,10 @@ def _notes(settings: Mapping[str, Any]) -> list[str]:
             notes.append(
                 f"{part['title']} is labelled with classes of the ID set: {', '.join(part['shared_classes'])}."
             )
+    if exposure := settings.get("exposure"):
+        shown = f" ({', '.join(exposure['classes'])})" if exposure["classes"] else ""
+        title = exposure["title"]
+        notes.append(f"Outliers ({title}) may show classes of the ID set{shown}: {exposure['reason']}.")
     if gone := [part["title"] for part in settings["sets"] if not part["available"]]:
         notes.append(f"n/a: {', '.join(gone)} not available here; averages that lack a set stay blank (n of m).")
     for label, title in settings["left_out"]:
