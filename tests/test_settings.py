@@ -337,6 +337,9 @@ SHARED_IMAGES = [
     ("coco2014/validation", "coco2014/train"),
     ("coco2014/train_part", "coco2014/train"),
     ("lsun_mini/test", "lsun_mini/all"),
+    ("dtd_128/outliers", "dtd_mini/test"),
+    ("dtd_128/outliers", "textures/test"),
+    ("miniplaces_objects/outliers", "miniplaces_objects/train"),
 ]
 SEPARATE_IMAGES = [
     ("svhn/train", "svhn/test"),
@@ -347,13 +350,18 @@ SEPARATE_IMAGES = [
     ("lsun_mini/validation", "lsun_mini/test"),
     ("lsun_c/test", "lsun_r/test"),
     ("photo_mosaics/train", "photo_patches/test"),
+    ("dtd_128/outliers", "dtd_128/test_seven"),
+    ("miniplaces_objects/outliers", "miniplaces_objects/test"),
+    ("imagenet_1000/without_voc", "dtd_mini/test"),
 ]
 
 
 def with_outliers(outliers, ood):
     """Changes that give the mosaics these outliers and this OOD set."""
     dataset, split = ood.split("/")
-    exposure = dict(zip(("dataset", "split"), outliers.split("/"), strict=True))
+    exposure = dict(zip(("dataset", "split"), outliers.split("/"), strict=True)) | {
+        "overlap_allowed": "digits are digits"
+    }
     return ANY_SIZE | {
         "benchmarks.mosaics.outlier_exposure": exposure,
         f"benchmarks.mosaics.ood.{dataset}.split": split,

@@ -83,6 +83,9 @@ def _record_problems(name: str, datasets: Catalog, check_lists: bool) -> list[st
     owner = record.get("files_of", name)
     if owner not in datasets:
         return [f"{place}.files_of is {owner!r}: {nearest(owner, datasets)}"]
+    other = record.get("same_pictures_as", owner)
+    if other not in datasets:
+        return [f"{place}.same_pictures_as is {other!r}: {nearest(other, datasets)}"]
     found = _ownership_problems(place, record, owner, datasets) if owner != name else []
     if owner == name and record["files"] and "bring" in record:
         found.append(f"{place} has files with addresses and `bring`: remove one of the two")

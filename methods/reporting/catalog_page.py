@@ -66,6 +66,7 @@ def _details(catalog: Catalog, name: str) -> str:
     lines = [f"## {name}\n", f"{record['title']}. {record.get('notes', '')}".strip() + "\n"]
     lines += [f"*Bring it*: {record['bring']}.\n"] if "bring" in record else []
     lines += [f"*Files of* {record['files_of']}.\n"] if "files_of" in record else []
+    lines += [f"*Same pictures as* {record['same_pictures_as']}.\n"] if "same_pictures_as" in record else []
     lines += [f"* `{file['name']}`: {_file(file)}" for file in record["files"]]
     lines += [""] if record["files"] else []
     lines += [f"* split `{split}`: {_split(part)}" for split, part in record["splits"].items()]
@@ -88,6 +89,7 @@ def _split(part: Mapping[str, Any]) -> str:
     facts = [f"{part['count']:,} images" if "count" in part else "number of images not published"]
     facts += [f"frozen list `{part['list']}`"] if "list" in part else []
     facts += [f"without {', '.join(part['without'])}"] if "without" in part else []
+    facts += [f"no {', '.join(part['lacks'])} as far as labels tell"] if "lacks" in part else []
     if rule := part.get("select"):
         facts.append(
             ", ".join(f"{key.replace('_', ' ')} {str(value).replace('_', ' ')}" for key, value in rule.items())

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from methods.data.overlap import share_images
+from methods.data.overlap import share_images, shared_classes
 from methods.settings.parts import part_problems
 from methods.settings.schema import nearest
 from methods.settings.study import Study
@@ -82,6 +82,20 @@ def _outliers(study: Study, place: str, benchmark: Mapping[str, Any]) -> Iterato
             yield f"{place}: {name}/{part['split']} is outlier exposure and OOD test set at once"
         elif share(study, trained, (name, part["split"])):
             yield f"{place}: outlier exposure {'/'.join(trained)} and OOD set {name}/{part['split']} share images"
+    if "overlap_allowed" not in exposure and (found := exposed_classes(study, benchmark)):
+        yield (
+            f"{place}.outlier_exposure: {'/'.join(trained)} shows classes of the ID set ({', '.join(found)}): take a "
+            "split without them, or state under overlap_allowed why training may call them unknown"
+        )
+
+
+def exposed_classes(study: Study, benchmark: Mapping[str, Any]) -> list[str]:
+    """ID classes that the outliers of a benchmark are known to show."""
+    inside, exposure = benchmark["in_distribution"]["dataset"], benchmark["outlier_exposure"]
+    record = study.catalog.get(exposure["dataset"], {"splits": {}})
+    if inside not in study.catalog or exposure["split"] not in record["splits"]:
+        return []
+    return shared_classes(study.catalog, inside, exposure["dataset"], exposure["split"])
 
 
 def _ood_validation(study: Study, place: str, benchmark: Mapping[str, Any], part: tuple[str, str]) -> Iterator[str]:

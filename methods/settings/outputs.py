@@ -5,6 +5,7 @@ from typing import Any
 
 from methods.data.overlap import shared_classes
 from methods.registry import records
+from methods.settings.check_sets import exposed_classes
 from methods.settings.checks import FIGURE_KEYS, output_record
 from methods.settings.parts import complete_part
 from methods.settings.study import Run, Study
@@ -39,6 +40,7 @@ def table_settings(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[s
         "tuning": _tuning(study, paper, entry),
         "imported": [label for m, label in common["methods"] if "checkpoint" in study.recipes[m, entry["benchmark"]]],
         "precision": _precision(study, entry["benchmark"], _methods(study, paper, entry)),
+        **_exposure(study, paper, entry),
     }
 
 
@@ -140,6 +142,17 @@ def _methods(study: Study, paper: str, entry: Mapping[str, Any]) -> list[str]:
     return [method for method in here if not (trained and "checkpoint" in study.recipes[method, benchmark])]
 
 
+def _exposure(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """``exposure``: title, ID classes and reason of outliers that may show ID classes, where a method sees them."""
+    benchmark, known = study.benchmarks[entry["benchmark"]], records("objectives")
+    part = benchmark.get("outlier_exposure", {})
+    shown = [study.recipes[m, entry["benchmark"]]["objective"]["name"] for m in _methods(study, paper, entry)]
+    if "overlap_allowed" not in part or not any(known[name]["needs_outliers"] for name in shown):
+        return {}
+    title, classes = study.catalog[part["dataset"]]["title"], exposed_classes(study, benchmark)
+    return {"exposure": {"title": title, "classes": classes, "reason": part["overlap_allowed"]}}
+
+
 def _left_out(study: Study, paper: str, entry: Mapping[str, Any]) -> list[list[str]]:
     """(label, title of the outlier set) of methods of the table that were left out here."""
     benchmark = entry["benchmark"]
@@ -234,5 +247,5 @@ def _set(study: Study, benchmark: str, name: str) -> dict[str, Any]:
         "groups": part["groups"],
         "relation": record.get("relation"),
         "available": name in study.ood_sets(benchmark),
-        "shared_classes": shared_classes(study.catalog, inside, name),
+        "shared_classes": shared_classes(study.catalog, inside, name, part["split"]),
     }

@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 
 from methods.data.catalog import load_catalog
 from methods.data.embedded import all_lists
-from methods.data.frozen import KNOWN_IDS, RULES, draw
+from methods.data.frozen import KNOWN_IDS, RULES, draw, left_out_classes
 from methods.data.places import locate, wanted
 from methods.data.prepare import read_source
 from methods.data.sources import open_unpacked
@@ -32,7 +32,8 @@ def drawn_list(name: str, folder: str | None) -> list[str] | None:
         return None
     settings = prepare_settings(Study({}, catalog), dataset, rule.of, {})
     source = read_source(settings, open_unpacked(want, place), Lists(), f"{dataset}/{rule.of}")
-    return draw(rule, source.sample_ids, source.labels)
+    left_out = left_out_classes(rule.leaves_out) if rule.leaves_out else {}
+    return draw(rule, source.sample_ids, source.labels, source.classes, left_out)
 
 
 if __name__ == "__main__":

@@ -65,12 +65,21 @@ def detection_notes(settings: Mapping[str, Any]) -> list[str]:
             notes.append(
                 f"{part['title']} is labelled with classes of the ID set: {', '.join(part['shared_classes'])}."
             )
+    notes += exposure_notes(settings)
     if gone := [part["title"] for part in settings["sets"] if not part["available"]]:
         notes.append(f"n/a: {', '.join(gone)} not available here; averages that lack a set stay blank (n of m).")
     notes += left_out_notes(settings)
     for score, label, reason in settings["left_out_scores"]:
         notes.append(f"{score} is left out for {label}: it needs {reason}.")
     return [*notes, *imported_notes(settings), *untuned_notes(settings["tuning"]["untuned"])]
+
+
+def exposure_notes(settings: Mapping[str, Any]) -> list[str]:
+    """Note on outliers that may show ID classes, which the paper allows for a reason."""
+    if (exposure := settings.get("exposure")) is None:
+        return []
+    shown = f" ({', '.join(exposure['classes'])})" if exposure["classes"] else ""
+    return [f"Outliers ({exposure['title']}) may show classes of the ID set{shown}: {exposure['reason']}."]
 
 
 def left_out_notes(settings: Mapping[str, Any]) -> list[str]:
