@@ -10,19 +10,26 @@ from methods.networks.model import Outputs
 
 
 def forward_with_outliers(
-    model: nn.Module, images: torch.Tensor, outliers: torch.Tensor, bn_mode: str
+    model: nn.Module, images: torch.Tensor, outliers: torch.Tensor, bn_mode: str, head_twice: bool = False
 ) -> tuple[Outputs, Outputs]:
     """Outputs of both batches.
 
     ``mixed`` normalises them with the statistics of the joint batch. ``split_domains`` normalises each with its own
-    and lets only the ID batch move the running statistics, as two devices with one domain each do.
+    and lets only the ID batch move the running statistics, as two devices with one domain each do. With
+    ``head_twice`` the head sees the ID features once more, as in EDGE's release, which moves its running statistics
+    again and nothing else.
     """
     if bn_mode == "mixed":
         joint = model(torch.cat([images, outliers])).float()
-        return joint.map(lambda part: part[: len(images)]), joint.map(lambda part: part[len(images) :])
-    inside = model(images).float()
-    with held_running_statistics(model):
-        return inside, model(outliers).float()
+        inside, outside = joint.map(lambda part: part[: len(images)]), joint.map(lambda part: part[len(images) :])
+    else:
+        inside = model(images).float()
+        with held_running_statistics(model):
+            outside = model(outliers).float()
+    if head_twice:
+        with torch.no_grad():
+            model.get_submodule("head")(inside.pooled)
+    return inside, outside
 
 
 @contextmanager
