@@ -244,6 +244,17 @@ def test_outliers_with_equal_logits_are_where_exposure_wants_them():
     assert controlled.parts["outlier_distance"].item() == 0
 
 
+def test_a_label_that_asl_clips_costs_nothing_even_without_focusing():
+    z = torch.tensor([[-4.0, -3.0, -2.5, 3.0]], dtype=torch.float64).requires_grad_()  # sigmoid(-3) = .047
+    part = complete_part("objectives", "name", {"name": "asl", "gamma_positive": 0, "gamma_negative": 0})
+    objective = registry.load("objectives", "asl").build(part, Sizes(4, 0), torch.Generator())
+    labels = torch.tensor([[0.0, 0, 0, 1]], dtype=torch.float64)
+    total = objective.loss(Outputs(z, z, logits=z), None, labels, Context(0, 1, 0)).total
+    expected = -math.log(1.05 - 1 / (1 + math.exp(2.5))) + math.log(1 + math.exp(-3))
+    assert total.item() == pytest.approx(expected, abs=1e-12)
+    assert (torch.autograd.grad(total, z)[0] != 0).tolist() == [[False, False, True, True]]
+
+
 def test_energies_within_their_margins_cost_nothing():
     z, y, _ = golden.multi_label()
     found = terms("energyML", z + 3, y, torch.full((5, 4), -4.0, dtype=torch.float64)).parts
