@@ -84,9 +84,75 @@ def test_more_tail_images_than_the_batch_has_are_clamped():
     assert torch.equal(a.total, b.total)
 
 
-def test_large_logits_stay_finite():
+@pytest.mark.parametrize("size", [20.0, 100.0, 200.0])
+def test_large_logits_stay_finite_and_so_do_their_gradients(size):
+    z_id, labels, z_out = (x.float() for x in golden.multi_label())
+    z_id, z_out = (size * z_id.sign()).requires_grad_(), torch.full_like(z_out, size).requires_grad_()
+    found = terms(z_id, labels, z_out).total
+    assert torch.isfinite(found)
+    g_id, g_out = torch.autograd.grad(found, [z_id, z_out])
+    assert torch.isfinite(g_id).all()
+    assert (g_out > 0).all()  # however large, outliers are pushed down
+
+
+def test_confidence_is_the_mean_energy_of_outliers_by_class():
+    found = terms(*golden.multi_label())
+    close(found.parts["outlier_confidence"], found.monitors["outlier_energy"].item() / 4)
+
+
+def test_the_order_of_images_within_a_domain_does_not_matter():
     z_id, labels, z_out = golden.multi_label()
-    assert torch.isfinite(terms(z_id.float() * 100, labels.float(), z_out.float() * 100).total)
+    inside, outside = torch.tensor([5, 3, 0, 1, 4, 2]), torch.tensor([2, 4, 0, 3, 1])
+    one = terms(z_id, labels, z_out, top_k=3, margin=0.5)
+    close(terms(z_id[inside], labels[inside], z_out[outside], top_k=3, margin=0.5).total, one.total.item())
+
+
+def test_the_gap_reaches_the_images_of_lowest_energy_and_all_outliers_near_them():
+    z_id, _, z_out = golden.multi_label()
+    z_id.requires_grad_()
+    z_out.requires_grad_()
+    gap = edge.energy_gap(edge.joint_energy(z_id), edge.joint_energy(z_out), 3, 5.0)
+    g_id, g_out = torch.autograd.grad(gap, [z_id, z_out])
+    assert g_id.abs().sum(dim=1).nonzero().flatten().tolist() == [2, 3, 4]
+    close(g_id[[2, 3, 4]], (-torch.sigmoid(z_id[[2, 3, 4]]) / 3).tolist())
+    close(g_out, (torch.sigmoid(z_out) / 5).tolist())
+
+
+@pytest.mark.parametrize(("margin", "gap"), [(0.9, 0.0), (1.0, 0.0), (1.25, 0.25)])
+def test_the_gap_is_zero_where_every_outlier_is_a_margin_below_the_tail(margin, gap):
+    energy, outliers = torch.tensor([5.0, 3.0, 4.0, 9.0]), torch.tensor([2.0, 1.0])
+    assert edge.energy_gap(energy, outliers, 1, margin).item() == gap / 2  # of the nearer of two outliers
+
+
+def test_gradients_without_alpha_and_beta_are_those_of_bce():
+    z_id, labels, z_out = golden.multi_label()
+    z_id.requires_grad_()
+    z_out.requires_grad_()
+    g_id, g_out = torch.autograd.grad(terms(z_id, labels, z_out, alpha=0.0, beta=0.0).total, [z_id, z_out])
+    close(g_id, ((torch.sigmoid(z_id) - labels) / 24).tolist())
+    assert not g_out.any()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "weights"),
+    [({}, (1, 0.1)), ({"alpha": 0.0}, (0, 0.1)), ({"beta": 0.0}, (1, 0)), ({"alpha": 0.3, "beta": 2.0}, (0.3, 2))],
+)
+def test_parameters_reach_every_ablation(parameters, weights):
+    found = terms(*golden.multi_label(), top_k=3, **parameters)
+    parts = 0.9097106071311721 + weights[0] * 0.42255233814816845 + weights[1] * 0.2858382112779913
+    close(found.total, parts)
+
+
+@pytest.mark.parametrize(("epoch", "weight"), [(0, 0), (1, 0), (2, 0.1), (3, 0.1)])
+def test_the_gap_starts_with_its_epoch_and_the_outliers_with_the_first(epoch, weight):
+    found = terms(*golden.multi_label(), epoch=epoch, top_k=3, start_epoch=2)
+    close(found.total, 0.9097106071311721 + 0.42255233814816845 + weight * 0.2858382112779913)
+
+
+@pytest.mark.parametrize("last_batch", ["keep", "drop_last", "clamp_k"])
+def test_the_switch_of_the_last_batch_changes_no_loss(last_batch):
+    kept, plain = (terms(*golden.multi_label(), top_k=3, **more) for more in ({"last_batch": last_batch}, {}))
+    assert torch.equal(kept.total, plain.total)
 
 
 def close(value, expected):

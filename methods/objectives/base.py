@@ -43,14 +43,27 @@ class Terms:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes an objective is built for: ``classes`` C and projection ``dimension`` D (0 without a projector)."""
+    """Sizes an objective is built for.
+
+    Attributes:
+        classes: C.
+        dimension: D of the projection, 0 without a projector.
+        counts: ID training images of each class, C of them; empty where they are not known.
+    """
 
     classes: int
     dimension: int
+    counts: tuple[int, ...] = ()
 
 
 class Objective(nn.Module):
-    """Base of all objectives; the module's RECORD says its views and whether it needs outliers."""
+    """Base of all objectives; the module's RECORD says its views and whether it needs outliers.
+
+    Attributes:
+        least_batch: fewest ID images that a batch may have; with fewer the engine does not start.
+    """
+
+    least_batch: int = 1
 
     def initialise(self, loader: Iterable[tuple[Outputs, torch.Tensor]]) -> None:
         """Look once at the outputs of the un-augmented training set before the first step; most need not."""

@@ -17,7 +17,8 @@ RECORD = {
     "needs_outliers": False,
     "needs": ["head"],
     "gives": ["logits"],
-    "protocols": ["corrected"],
+    "protocols": ["corrected", "released"],
+    "switches": {"bn_freeze_after_first_epoch": True, "final_model": "last_epoch"},
     "parameters": {},
 }
 

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits, relu, softplus
+from torch.nn.functional import binary_cross_entropy_with_logits, relu
 
 from methods.networks.model import Outputs
 from methods.objectives.base import Context, Objective, Sizes, Terms
+from methods.objectives.multi_label import joint_energy, logits_of, mean_energies
 
 RECORD = {
     "title": "EDGE",
@@ -22,7 +23,8 @@ RECORD = {
     "needs_outliers": True,
     "needs": ["head"],
     "gives": ["logits"],
-    "protocols": ["corrected"],
+    "protocols": ["corrected", "released"],
+    "switches": {"last_batch": "keep", "head_double_bn_update": True, "final_model": "last_epoch"},
     "parameters": {
         "alpha": {
             "type": "number",
@@ -54,26 +56,24 @@ class Edge(Objective):
     def __init__(self, parameters: Mapping[str, Any]) -> None:
         super().__init__()
         self.parameters_ = dict(parameters)
+        if parameters.get("last_batch") == "keep":
+            self.least_batch = parameters["top_k"]
 
     def loss(self, outputs: Outputs, outlier_outputs: Outputs | None, labels: torch.Tensor, context: Context) -> Terms:
         """Uses logits of B ID images (B, C), of M outliers (M, C) and multi-hot labels (B, C)."""
-        assert outputs.logits is not None
-        assert outlier_outputs is not None
-        assert outlier_outputs.logits is not None
+        logits, outlier_logits = logits_of(outputs, outlier_outputs)
         p = self.parameters_
-        energy, outlier_energy = joint_energy(outputs.logits), joint_energy(outlier_outputs.logits)
-        bce = binary_cross_entropy_with_logits(outputs.logits, labels)
+        energy, outlier_energy = joint_energy(logits), joint_energy(outlier_logits)
+        bce = binary_cross_entropy_with_logits(logits, labels)
         confidence = outlier_energy.mean() / labels.shape[1]
         gap = energy_gap(energy, outlier_energy, p["top_k"], p["margin"])
         beta = p["beta"] if context.epoch >= p["start_epoch"] else 0.0
-        energies = {"id_energy": energy.detach().mean(), "outlier_energy": outlier_energy.detach().mean()}
         total = bce + p["alpha"] * confidence + beta * gap
-        return Terms(total, {"bce": bce, "outlier_confidence": confidence, "energy_gap": gap}, energies)
-
-
-def joint_energy(logits: torch.Tensor) -> torch.Tensor:
-    """(N,) sum over classes of log(1 + exp z); higher = more in-distribution."""
-    return softplus(logits).sum(dim=1)
+        return Terms(
+            total,
+            {"bce": bce, "outlier_confidence": confidence, "energy_gap": gap},
+            mean_energies(energy, outlier_energy),
+        )
 
 
 def energy_gap(energy: torch.Tensor, outlier_energy: torch.Tensor, top_k: int, margin: float) -> torch.Tensor:

@@ -131,6 +131,8 @@ def _recipe(study: Study, benchmark: str, method: str) -> Iterator[str]:
         yield f"{place} has an evaluation_normalisation, which {record['title']} never uses: leave it out"
     if recipe["switches"].get("train_eval_norm") == "mismatched" and "evaluation_normalisation" not in recipe:
         yield f"{place}.switches.train_eval_norm is mismatched, which needs the key evaluation_normalisation"
+    if recipe["switches"].get("final_model") == "best_val" and recipe["selection"]["rule"] != "best_validation":
+        yield f"{place}.switches.final_model is best_val, which needs selection.rule best_validation"
     if recipe["selection"]["rule"] == "best_validation":
         if "head" not in recipe:
             rule = "best_validation, which needs a classifier head: use last or best_train_loss"

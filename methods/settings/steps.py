@@ -14,7 +14,7 @@ from methods.settings.imports import import_settings
 from methods.settings.pretrained import ROLE, weights_file
 from methods.settings.study import Run, Study
 from methods.source_digest import source_digest
-from methods.training.switches import resolve_switches
+from methods.training.switches import resolve_switches, told_switches
 
 TRAINED = (
     "augmentation",
@@ -28,7 +28,8 @@ TRAINED = (
 )
 
 PREPARED = ("count", "list", "list_sha256", "select", "exclude", "ids_sha256", "content_sha256")
-_SETTLED = ("checkpoint_rule", "train_eval_norm")  # switches that shape other settings, not the training itself
+# Switches that shape other settings, not the training itself
+_SETTLED = ("checkpoint_rule", "final_model", "train_eval_norm")
 TAIL_KEYS = ("head_classes", "tail_steps")  # of benchmarks with several labels an image
 _NETWORK_SCORES = ("methods.features.network_scores", "methods.features.score_store", "methods.training.device")
 
@@ -59,7 +60,7 @@ def train_settings(study: Study, run: Run) -> dict[str, Any]:
         "normalisation": normalisation(study, run),
         "data": {role: "/".join(part) for role, part in _read_by_training(study, run).items()},
         "objective": recipe["objective"],
-        "switches": {name: value for name, value in switches.items() if name not in _SETTLED},
+        "switches": {name: value for name, value in told_switches(switches).items() if name not in _SETTLED},
         "precision": study.precision(run.method, run.benchmark),
         "protocol": run.protocol,
         "seed": run.seed,
@@ -75,9 +76,14 @@ def resolved_switches(study: Study, run: Run) -> dict[str, Any]:
 
 
 def selection_rule(study: Study, run: Run) -> str:
-    """Which weights are kept: what the recipe says or, where it says `last`, the switch checkpoint_rule."""
-    own = study.recipe(run)["selection"]["rule"]
-    return resolved_switches(study, run).get("checkpoint_rule", own) if own == "last" else own
+    """Which weights are kept: what the recipe says, unless a switch knows better what the release does.
+
+    checkpoint_rule speaks where the recipe says `last`, final_model where it says `best_validation`.
+    """
+    own, switches = study.recipe(run)["selection"]["rule"], resolved_switches(study, run)
+    if own == "best_validation":
+        return "last" if switches.get("final_model") == "last_epoch" else own
+    return switches.get("checkpoint_rule", own) if own == "last" else own
 
 
 def architecture(study: Study, run: Run) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Which images make a batch."""
 
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 import torch
 
@@ -12,6 +14,11 @@ def epoch_batches(count: int, batch: int, seed: int, epoch: int, drop_last: bool
     order = torch.randperm(count, generator=generator(seed, "order", epoch))
     batches = list(order.split(batch))
     return batches[:-1] if drop_last and len(batches[-1]) < batch and len(batches) > 1 else batches
+
+
+def drops_last(switches: Mapping[str, Any]) -> bool:
+    """Whether a smaller last batch is left out: by drop_last or, where the objective has it, by last_batch."""
+    return switches["drop_last"] or switches.get("last_batch") == "drop_last"
 
 
 def steps_per_epoch(count: int, batch: int, drop_last: bool) -> int:

@@ -26,7 +26,7 @@ from methods.progress import EpochProgress
 from methods.training import acceleration
 from methods.training import checkpoint as ckpt
 from methods.training.augmentation import augment, normalise, plain
-from methods.training.batches import cycled_batch, epoch_batches, steps_per_epoch
+from methods.training.batches import cycled_batch, drops_last, epoch_batches, steps_per_epoch
 from methods.training.device import autocast, prepare_device, upload
 from methods.training.distributed import ALONE, Group
 from methods.training.epoch import EpochSums
@@ -34,7 +34,7 @@ from methods.training.optimisers import Stepper
 from methods.training.outliers import forward_with_outliers
 from methods.training.randomness import generator
 from methods.training.schedules import Length
-from methods.training.start import build, training_labels
+from methods.training.start import build, refuse_small_batches, training_labels
 
 _EVALUATION_BATCH = 512
 
@@ -99,11 +99,14 @@ class _Trainer:
         self.validation_images = None if data.validation is None else self._resident(data.validation)
         self.outliers = None if data.outliers is None else self._resident(data.outliers)
         self.record = registry.records("objectives")[settings["objective"]["name"]]
-        self.model, self.objective = build(settings, self.device, acceleration.memory_format(hardware))
+        self.model, self.objective = build(
+            settings, self.device, self.host_labels, acceleration.memory_format(hardware)
+        )
         group.share_statistics(self.model)
         self._refuse_a_last_batch_of_one()
         self.network = acceleration.compiled(self.model, hardware, self.device)  # of training; weights are the model's
         self.length = self._length()
+        refuse_small_batches(self.objective, self._batches(0))
         learns = nn.ModuleList([self.model, self.objective])
         # An objective's own parameters get their whole gradient in every process, the network's only a part.
         add_up = partial(group.sum_gradients, list(self.model.parameters()))
@@ -134,7 +137,7 @@ class _Trainer:
         shown.close()
 
     def _epoch(self, epoch: int) -> dict[str, float]:
-        self.model.train()
+        self.model.train(epoch == 0 or not self.settings["switches"].get("bn_freeze_after_first_epoch", False))
         sums = EpochSums(self.device)
         for number, index in enumerate(self._batches(epoch)):
             step = epoch * self.length.epoch + number
@@ -172,7 +175,14 @@ class _Trainer:
         index, share = self._outlier_batch(step), self.group.share(s["outlier_batch"])
         extra = self._input(augment(self.outliers[index[share.part]], s["augmentation"], draw, share))
         with autocast(self.device, s["precision"]):  # augmentation stays outside: in float32 for both domains
-            inside, outside = forward_with_outliers(self.model, images, extra, s["switches"]["bn_mode"], self.network)
+            inside, outside = forward_with_outliers(
+                self.model,
+                images,
+                extra,
+                s["switches"]["bn_mode"],
+                self.network,
+                head_twice=s["switches"].get("head_double_bn_update", False),
+            )
         return inside, self.group.gather(outside, share.batch)
 
     def _outlier_batch(self, step: int) -> torch.Tensor:
@@ -186,12 +196,12 @@ class _Trainer:
 
     def _batches(self, epoch: int) -> list[torch.Tensor]:
         s = self.settings
-        whole = epoch_batches(len(self.train), s["batch"], s["seed"], epoch, s["switches"]["drop_last"])
+        whole = epoch_batches(len(self.train), s["batch"], s["seed"], epoch, drops_last(s["switches"]))
         return whole[: self.length.epoch]
 
     def _refuse_a_last_batch_of_one(self) -> None:
         s = self.settings
-        alone = len(self.train) % s["batch"] == 1 and self.record["views"] == 1 and not s["switches"]["drop_last"]
+        alone = len(self.train) % s["batch"] == 1 and self.record["views"] == 1 and not drops_last(s["switches"])
         refuse(
             alone and (s["architecture"]["head"] or {}).get("kind") == "two_layer",
             f"{len(self.train)} images in batches of {s['batch']} leave a last batch of one, which batch norm cannot "
@@ -200,7 +210,7 @@ class _Trainer:
 
     def _length(self) -> Length:
         s = self.settings
-        taken = own = steps_per_epoch(len(self.train), s["batch"], s["switches"]["drop_last"])
+        taken = own = steps_per_epoch(len(self.train), s["batch"], drops_last(s["switches"]))
         if self.outliers is not None and s["switches"]["oe_iteration"] == "zip_truncate":
             taken = min(own, steps_per_epoch(len(self.outliers), s["outlier_batch"], drop_last=False))
         planned = own if s["switches"].get("schedule_steps") == "len_id_times_epochs" else taken

@@ -15,19 +15,27 @@ def forward_with_outliers(
     outliers: torch.Tensor,
     bn_mode: str,
     forward: Callable[..., Outputs] | None = None,
+    head_twice: bool = False,
 ) -> tuple[Outputs, Outputs]:
     """Outputs of both batches, by ``forward`` where the model's own pass is compiled.
 
     ``mixed`` normalises them with the statistics of the joint batch. ``split_domains`` normalises each with its own
-    and lets only the ID batch move the running statistics, as two devices with one domain each do.
+    and lets only the ID batch move the running statistics, as two devices with one domain each do. With
+    ``head_twice`` the head sees the ID features once more, as in EDGE's release, which moves its running statistics
+    again and nothing else.
     """
     forward = model if forward is None else forward
     if bn_mode == "mixed":
         joint = forward(torch.cat([images, outliers])).float()
-        return joint.map(lambda part: part[: len(images)]), joint.map(lambda part: part[len(images) :])
-    inside = forward(images).float()
-    with held_running_statistics(model):
-        return inside, forward(outliers).float()
+        inside, outside = joint.map(lambda part: part[: len(images)]), joint.map(lambda part: part[len(images) :])
+    else:
+        inside = forward(images).float()
+        with held_running_statistics(model):
+            outside = forward(outliers).float()
+    if head_twice:
+        with torch.no_grad():
+            model.get_submodule("head")(inside.pooled)
+    return inside, outside
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """What a training starts from: network, objective and labels."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,16 +16,46 @@ from methods.training.randomness import generator
 
 
 def build(
-    settings: Mapping[str, Any], device: torch.device, layout: torch.memory_format = torch.channels_last
+    settings: Mapping[str, Any],
+    device: torch.device,
+    labels: torch.Tensor | None = None,
+    layout: torch.memory_format = torch.channels_last,
 ) -> tuple[OODModel, Objective]:
-    """Model and objective of a run, initialised from its seed alone."""
+    """Model and objective of a run, initialised from its seed alone.
+
+    Some objectives have a quirk of their own: switches stand beside their parameters. ``labels`` are those of the ID
+    training images, for objectives that know how often a class occurs.
+    """
     with seeded(settings["seed"]):
         model = build_model(settings["architecture"])
     projector = settings["architecture"]["projector"]
-    sizes = Sizes(settings["architecture"]["classes"], projector["dimension"] if projector else 0)
+    classes = settings["architecture"]["classes"]
+    counts = () if labels is None else class_counts(labels, classes)
+    sizes = Sizes(classes, projector["dimension"] if projector else 0, counts)
     part = registry.load("objectives", settings["objective"]["name"])
-    objective = part.build(settings["objective"], sizes, generator(settings["seed"], "objective"))
+    parameters = {**settings["objective"], **settings["switches"]}
+    objective = part.build(parameters, sizes, generator(settings["seed"], "objective"))
     return model.to(device).to(memory_format=layout), objective.to(device)
+
+
+def class_counts(labels: torch.Tensor, classes: int) -> tuple[int, ...]:
+    """Images of each class, from labels (N,) int64 or (N, C) of zeros and ones."""
+    return tuple((labels.bincount(minlength=classes) if labels.ndim == 1 else labels.sum(dim=0).long()).tolist())
+
+
+def refuse_small_batches(objective: Objective, batches: Iterable[torch.Tensor]) -> None:
+    """Refuse an epoch with a batch that the objective cannot use.
+
+    Raises:
+        ReproError: a batch has fewer images than ``objective.least_batch``.
+    """
+    smallest = min(map(len, batches))
+    refuse(
+        smallest < objective.least_batch,
+        f"An epoch has a batch of {smallest} images, but the objective takes the {objective.least_batch} (top_k) of "
+        "lowest energy from each, and the switch last_batch is keep, which stops there as the release does: set "
+        "last_batch to clamp_k or drop_last, or choose another batch or top_k.",
+    )
 
 
 def training_labels(data: ImageSet, settings: Mapping[str, Any]) -> torch.Tensor:

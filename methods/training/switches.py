@@ -1,7 +1,8 @@
 """Switches of the training engine: quirks that change a number, by name (specification, `released` first).
 
 The protocol sets them; a recipe may set one by hand. Some concern every objective; a record names the others under
-``switches``, each with its value under ``released`` (also where its release differs from the one given here).
+``switches``, each with its value under ``released`` (also where its release differs from the one given here). A run
+whose settings lack a switch does what the value under ``absent`` says.
 """
 
 from collections.abc import Mapping
@@ -88,10 +89,56 @@ SWITCHES: dict[str, dict[str, Any]] = {
         "corrected": True,
         "description": "one-cycle moves the momentum from .95 to .85 and back",
     },
+    "last_batch": {
+        "values": ["keep", "drop_last", "clamp_k"],
+        "released": "keep",
+        "corrected": "clamp_k",
+        "absent": "clamp_k",
+        "description": "an ID batch of fewer than top_k images: an error, left out, or all of them are the tail",
+    },
+    "head_double_bn_update": {
+        "values": [True, False],
+        "released": True,
+        "corrected": False,
+        "absent": False,
+        "description": "the head sees the ID images of a step twice, which moves its running statistics twice",
+    },
+    "bn_freeze_after_first_epoch": {
+        "values": [True, False],
+        "released": True,
+        "corrected": False,
+        "absent": False,
+        "description": "from the second epoch on batch norm uses its running statistics and leaves them as they are",
+    },
+    "final_model": {
+        "values": ["last_epoch", "best_val"],
+        "released": "last_epoch",
+        "corrected": "best_val",
+        "description": "weights that are kept where the recipe's selection is `best_validation`",
+    },
+    "energy_margin_sign": {
+        "values": ["positive", "negative"],
+        "released": "positive",
+        "corrected": "negative",
+        "description": "sign of both margins of the free energy, -logsumexp",
+    },
+    "oecc_reduction": {
+        "values": ["sum", "mean"],
+        "released": "sum",
+        "corrected": "mean",
+        "description": "OECC's two regularisers: summed over the images of a batch, or their mean",
+    },
+    "oecc_id_loss": {
+        "values": ["cross_entropy", "bce"],
+        "released": "cross_entropy",
+        "corrected": "bce",
+        "description": "OECC's loss of ID images: softmax cross-entropy with un-normalised labels, or BCE",
+    },
 }
 
 ENGINE = ("drop_last", "weight_decay_on_norm", "lr_timing", "momentum_cycling")
 OUTLIERS = ("bn_mode", "oe_iteration", "schedule_steps")
+_NONE = object()
 
 
 def switches_of(record: Mapping[str, Any]) -> tuple[str, ...]:
@@ -104,6 +151,11 @@ def resolve_switches(record: Mapping[str, Any], protocol: str, by_hand: Mapping[
     """Every switch that concerns the objective with its value under ``protocol``."""
     released = record.get("switches", {}) if protocol == "released" else {}
     return {name: by_hand.get(name, released.get(name, SWITCHES[name][protocol])) for name in switches_of(record)}
+
+
+def told_switches(switches: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that a run is told: one that asks for what is done without it would only make the run start again."""
+    return {name: value for name, value in switches.items() if value != SWITCHES[name].get("absent", _NONE)}
 
 
 def switch_problems(record: Mapping[str, Any], by_hand: Mapping[str, Any], place: str) -> list[str]:
