@@ -12,7 +12,7 @@ from methods.data.places import archive_places, wanted
 from methods.data.render import parse_render, render_name
 from methods.errors import ReproError
 from methods.provenance import canonical_json
-from methods.settings import imports, outputs, pretrained, steps, tuning
+from methods.settings import dilation, imports, outputs, pretrained, steps, tuning
 from methods.settings.load import load_study
 from methods.settings.schema import load_yaml, nearest
 from methods.settings.study import Run
@@ -52,6 +52,7 @@ NETWORK_SCORES = f"{EVALUATION}/network_scores/{{dataset}}/{{split}}.h5"
 METRICS = f"{EVALUATION}/metrics.csv"
 TABLE = f"{RESULTS}/papers/{{paper}}/tables/{{name}}"
 FIGURE = f"{RESULTS}/papers/{{paper}}/figures/{{name}}"
+DILATION = f"{RESULTS}/outlier_selection/{{benchmark}}/seed{{seed}}.csv"
 ENVIRONMENT = f"{RESULTS}/environment.csv"
 REPORT = f"{RESULTS}/papers/{{paper}}/report.html"
 
@@ -117,7 +118,8 @@ def image_stores():
     paths = {}
     for name in STUDY.evaluate:
         trained = [part for run in STUDY.runs(name) for part in steps.train_sets(STUDY, run).values()]
-        paths |= {image_path(*part, name): part for part in [*trained, *evaluated_sets(name)]}
+        measured = dilation.candidates(STUDY, name).items()
+        paths |= {image_path(*part, name): part for part in [*trained, *evaluated_sets(name), *measured]}
     return dict(sorted(paths.items()))
 
 
@@ -139,7 +141,9 @@ def weights_files():
     runs = [run for name in STUDY.evaluate for run in STUDY.runs(name)]
     sources = [STUDY.recipe(run).get("checkpoint", {}) for run in runs]
     checkpoints = [imports.download(source) for source in sources if "url" in source]
-    return list(dict.fromkeys([*checkpoints, *filter(None, (pretrained.weights_file(STUDY, run) for run in runs))]))
+    started = [pretrained.weights_file(STUDY, run) for run in runs]
+    measured = [dilation.dilation_weights(STUDY, name) for name in STUDY.evaluate if dilation.candidates(STUDY, name)]
+    return list(dict.fromkeys([*checkpoints, *filter(None, [*started, *measured])]))
 
 
 def evaluated_sets(benchmark):
@@ -251,6 +255,25 @@ def archive_path(dataset, file):
     return ARCHIVE.format(dataset=dataset, file=file)
 
 
+def dilation_inputs(wildcards):
+    benchmark, weights = wildcards.benchmark, dilation.dilation_weights(STUDY, wildcards.benchmark)
+    found = {"train": image_path(*id_set(benchmark, "train"), benchmark)}
+    if weights:
+        found[pretrained.ROLE] = archive_path(*weights)
+    return {
+        **found,
+        "candidates": [image_path(*part, benchmark) for part in dilation.candidates(STUDY, benchmark).items()],
+    }
+
+
+def dilation_settings(wildcards):
+    return canonical_json(dilation.dilation_settings(STUDY, wildcards.benchmark, int(wildcards.seed)))
+
+
+def dilation_threads(wildcards):
+    return STUDY.benchmarks[wildcards.benchmark]["outlier_selection"]["cpu_threads"]
+
+
 def train_features(wildcards):
     return feature_path(run_of(wildcards), id_set(wildcards.benchmark, "train"))
 
@@ -325,7 +348,10 @@ def figure_entry(wildcards):
 
 def table_inputs(wildcards):
     entry = table_entry(wildcards)
-    pattern = {"cost": COST, "metrics": METRICS}[outputs.output_record(entry)["needs"]]
+    needs = outputs.output_record(entry)["needs"]
+    if needs == "dilation":
+        return [DILATION.format(benchmark=entry["benchmark"], seed=seed) for seed in STUDY.config["seeds"]]
+    pattern = {"cost": COST, "metrics": METRICS}[needs]
     return [run_path(pattern, run) for run in outputs.table_runs(STUDY, wildcards.paper, entry)]
 
 
@@ -337,6 +363,8 @@ def figure_inputs(wildcards):
 
 
 def figure_source(source, run):
+    if source["needs"] == "dilation":
+        return DILATION.format(benchmark=run.benchmark, seed=run.seed)
     if "dataset" not in source:
         return run_path({"history": HISTORY, "metrics": METRICS}[source["needs"]], run)
     pattern = {"scores": SCORES, "features": FEATURES}[source["needs"]]

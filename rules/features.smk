@@ -46,3 +46,27 @@ rule extract_readout:
         "read classifier and prototypes of {wildcards.method} on {wildcards.benchmark}, seed {wildcards.seed}"
     script:
         "../workflow_scripts/extract_readout.py"
+
+
+rule measure_dilation:
+    input:
+        unpack(dilation_inputs),
+    output:
+        distances=DILATION,
+        provenance=f"{DILATION}.provenance.json",
+    log:
+        "logs/measure_dilation/{benchmark}/seed{seed}.log",
+    conda:
+        "../envs/ood-repro.yaml"
+    threads: dilation_threads
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=GPUS,
+    params:
+        settings=dilation_settings,
+        digest=lambda wildcards: dilation.dilation_digest(STUDY, wildcards.benchmark),
+    message:
+        "measure the dilation of the candidate outlier sets of {wildcards.benchmark}, seed {wildcards.seed}"
+    script:
+        "../workflow_scripts/measure_dilation.py"

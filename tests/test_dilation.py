@@ -13,6 +13,13 @@ from methods.errors import ReproError
 from methods.features import outlier_spectra
 from methods.features.dilation import dilation_distance, mean_spectrum, singular_values
 from methods.features.outlier_spectra import candidate_distances, feature_batches, starting_network
+from methods.files import write_text
+from methods.reporting.figures import dilation as bars
+from methods.reporting.figures.sources import Source
+from methods.reporting.layout import to_csv, to_latex, to_markdown
+from methods.reporting.tables.dilation import make
+from methods.settings import dilation, outputs
+from methods.settings.load import load_study
 
 THREE, ONES = np.array([3.0, 2.0, 1.0]), np.ones(3)
 CPU = torch.device("cpu")
@@ -134,3 +141,124 @@ def test_the_network_is_the_one_a_training_of_the_seed_starts_from():
     weights = [next(iter(network.parameters())) for network in (one, same, other)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
+
+
+def study(**config):
+    return load_study({"papers": ["demo"], "seeds": [3, 4], **config})
+
+
+def test_the_settings_are_those_of_the_benchmark_and_of_the_recipe_whose_views_it_takes():
+    told = dilation.dilation_settings(study(), "digit_mosaics", 3)
+    assert told["train"] == "digit_mosaics/train"
+    assert told["candidates"] == {
+        "held_out_mosaics": "test",
+        "photo_mosaics": "train",
+        "scrambled_mosaics": "test",
+    }
+    assert (told["top_k"], told["batch"], told["augmentation"], told["weights"], told["seed"]) == (32, 64, {}, None, 3)
+    viewed = study()
+    viewed.benchmarks["digit_mosaics"]["outlier_selection"]["views_of"] = "edge"
+    assert dilation.dilation_settings(viewed, "digit_mosaics", 3)["augmentation"] == {"random_crop": {"padding": 1}}
+
+
+def test_the_direction_and_the_form_that_is_shown_change_no_distance():
+    plain, other = study(), study()
+    other.benchmarks["digit_mosaics"]["outlier_selection"] |= {"select": "largest", "form": "released_bug"}
+    one, two = (dilation.dilation_settings(which, "digit_mosaics", 3) for which in (plain, other))
+    assert one == two
+
+
+def test_a_candidate_that_cannot_be_had_leaves_the_distances_and_is_named():
+    here = study(datasets={"unavailable": ["scrambled_mosaics"]})
+    assert list(dilation.candidates(here, "digit_mosaics")) == ["held_out_mosaics", "photo_mosaics"]
+    assert dilation.shown(here, "digit_mosaics")["absent"] == ["Mosaics of scrambled digits"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"candidates": {"photo_mosaic": {"split": "train"}}}, "candidates names 'photo_mosaic': did you mean"),
+        ({"candidates": {"photo_mosaics": {"split": "tran"}}}, "split of photo_mosaics names 'tran'"),
+        ({"candidates": {"digit_mosaics": {"split": "test"}}}, "candidates holds the ID set 'digit_mosaics' itself"),
+        ({"top_k": 65}, "top_k is 65, but a batch of 64 has no more singular values than images"),
+        ({"views_of": "adapt"}, "views_of names 'adapt'"),
+    ],
+)
+def test_candidates_that_cannot_be_measured_are_refused(change, message):
+    checked = study()
+    benchmark = checked.benchmarks["digit_mosaics"]
+    benchmark["outlier_selection"] = {**benchmark["outlier_selection"], **change}
+    found = list(dilation.dilation_problems(checked, "benchmarks.digit_mosaics", "digit_mosaics", benchmark))
+    assert any(message in line for line in found), found
+
+
+def test_an_entry_without_candidates_in_its_benchmark_is_refused(tmp_path):
+    (tmp_path / "p.yaml").write_text(
+        "name: mine\ntitle: T\nbenchmarks: {digits: {use: demo}}\nrecipes: {adapt: {use: demo}}\n"
+        "scores: {mahalanobis: {score: mahalanobis_total, label: Mahalanobis}}\n"
+        "evaluate: {digits: {adapt: [mahalanobis]}}\n"
+        "tables: {t: {kind: dilation, benchmark: digits, caption: C}}\n"
+    )
+    with pytest.raises(ReproError, match="give it the key 'outlier_selection'"):
+        load_study({"papers": [str(tmp_path / "p.yaml")]})
+
+
+ROWS = {
+    3: [("held_out_mosaics", 600, 9, 2.0, 9.0), ("photo_mosaics", 1200, 18, 5.0, 1.0)],
+    4: [("held_out_mosaics", 600, 9, 4.0, 9.0), ("photo_mosaics", 1200, 18, 6.0, 1.0)],
+}
+NAMES = ("dataset", "images", "batches", "paper_topk", "released_bug")
+
+
+def shown_table(**selection):
+    here = study(datasets={"unavailable": ["scrambled_mosaics"]})
+    entry = here.papers["demo"]["tables"]["mosaics_outliers"]
+    told = outputs.table_settings(here, "demo", entry)
+    told["selection"] |= selection
+    runs = [
+        (tuple(run), [dict(zip(NAMES, map(str, row), strict=True)) for row in ROWS[run[2]]]) for run in told["runs"]
+    ]
+    return make(told, runs)
+
+
+def test_the_table_has_means_over_seeds_in_the_order_of_the_form_that_is_named():
+    table = shown_table()
+    assert [label for label, _ in table.rows] == [
+        "Mosaics of digits 1, 7, 9, test (600 images)",
+        "Mosaics of photo patches, train (1200 images)",
+    ]
+    assert [role for _, role in table.rows] == ["OOD test set", "trained with"]
+    assert [[cell.mean for cell in row] for row in table.cells] == [[3, 9], [5.5, 1]]
+    assert next(label for label, _ in shown_table(form="released_bug").rows).startswith("Mosaics of photo patches")
+    assert "Not available here: Mosaics of scrambled digits." in table.notes
+    assert "seeds 3, 4" in table.caption
+    assert "3.00 ± 1.41" in to_markdown(table)
+    assert "photo patches" in to_latex(table, "x")
+    assert "5.5" in to_csv(table)
+
+
+@pytest.mark.parametrize(
+    ("select", "first"),
+    [("largest", "Mosaics of photo patches, train"), ("smallest", "Mosaics of digits 1, 7, 9, test"), ("none", None)],
+)
+def test_a_direction_selects_one_candidate_and_none_selects_none(select, first):
+    notes = shown_table(select=select).notes
+    assert [note for note in notes if "selects Mosaics" in note] == (
+        [f"The {select} distance selects {first}."] if first else []
+    )
+
+
+def test_the_chart_has_a_bar_a_candidate_as_long_as_its_mean(tmp_path):
+    here = study(datasets={"unavailable": ["scrambled_mosaics"]})
+    told = outputs.figure_settings(here, "demo", here.papers["demo"]["figures"]["mosaics_outliers"])
+    sources = []
+    for part in told["sources"]:
+        lines = [",".join(NAMES), *(",".join(map(str, row)) for row in ROWS[part["seed"]])]
+        write_text(tmp_path / f"{part['seed']}.csv", "\n".join(lines) + "\n")
+        sources.append(Source(path=str(tmp_path / f"{part['seed']}.csv"), method="", label="", seed=part["seed"]))
+    figure = bars.draw(told, sources)
+    (axis,) = figure.axes
+    assert [bar.get_width() for bar in axis.patches] == [5.5, 3]
+    labels = [label.get_text() for label in axis.get_yticklabels()]
+    assert labels == ["Mosaics of photo patches\ntrain, trained with", "Mosaics of digits 1, 7, 9\ntest"]
+    assert len({source.name for source in sources}) == 2

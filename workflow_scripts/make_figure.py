@@ -19,7 +19,7 @@ def main(snakemake: Any) -> None:
     parts = [{key: part[key] for key in KEYS if key in part} for part in settings["sources"]]
     sources = [Source(path=path, **part) for part, path in zip(parts, files, strict=True)]
     for part, path in zip(settings["sources"], files, strict=True):
-        if part["needs"] == "metrics":
+        if part["needs"] in ("metrics", "dilation"):
             provenance.require_sidecar(path)
     figure = registry.load("reporting.figures", settings["kind"]).draw(settings, sources)
     save(figure, snakemake.output.svg, snakemake.output.pdf)

@@ -17,7 +17,7 @@ def main(snakemake: Any) -> None:
     settings = json.loads(snakemake.params.settings)
     names = [tuple(run) for run in settings["runs"]]
     kind = settings["kind"]
-    if registry.records("reporting.tables")[kind]["needs"] == "metrics":
+    if registry.records("reporting.tables")[kind]["needs"] in ("metrics", "dilation"):
         for path in snakemake.input.runs:
             provenance.require_sidecar(path)
     runs = [(name, read_csv(path)) for name, path in zip(names, snakemake.input.runs, strict=True)]

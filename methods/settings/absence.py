@@ -29,6 +29,8 @@ def _splits(study: Study) -> Iterator[tuple[str, str]]:
         yield from _id_splits(study, name)
         yield from ((ood, part["split"]) for ood, part in study.benchmarks[name]["ood"].items())
         yield from ((ood, part["split"]) for ood, part in study.benchmarks[name]["ood_validation"].items())
+        for candidate, part in study.benchmarks[name].get("outlier_selection", {}).get("candidates", {}).items():
+            yield candidate, part["split"]
         if exposure := study.benchmarks[name].get("outlier_exposure"):
             yield exposure["dataset"], exposure["split"]
 

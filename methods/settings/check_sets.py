@@ -16,12 +16,12 @@ def benchmark_problems(study: Study) -> Iterator[str]:
         yield from part_problems("networks", "name", benchmark["network"], f"{place}.network")
         source = benchmark["in_distribution"]
         for role in ("train", "validation", "test"):
-            yield from _split(study, f"{place}.in_distribution", source["dataset"], source[role])
+            yield from split_problems(study, f"{place}.in_distribution", source["dataset"], source[role])
         if source["dataset"] in study.catalog:
             yield from _task(study, place, benchmark)
             yield from _tail(study, place, benchmark)
         for ood, part in benchmark["ood"].items():
-            yield from _split(study, f"{place}.ood", ood, part["split"])
+            yield from split_problems(study, f"{place}.ood", ood, part["split"])
         yield from _sizes(study, place, benchmark)
         if source["dataset"] in benchmark["ood"]:
             yield f"{place}.ood holds the ID set {source['dataset']!r} itself"
@@ -38,7 +38,7 @@ def _sizes(study: Study, place: str, benchmark: Mapping[str, Any]) -> Iterator[s
     """Sets that a render without resizing cannot take."""
     render, exposure = benchmark["render"], benchmark.get("outlier_exposure", {}).get("dataset")
     names = {benchmark["in_distribution"]["dataset"], *benchmark["ood"], *benchmark["ood_validation"]}
-    names |= {exposure} if exposure else set()
+    names |= ({exposure} if exposure else set()) | set(benchmark.get("outlier_selection", {}).get("candidates", ()))
     for name in sorted(names & set(study.catalog)) if render["resize"] == "native" else ():
         size = study.catalog[name].get("image_size")  # where it varies, prepare_images finds out
         if size not in (None, [render["size"]] * 2):
@@ -70,7 +70,7 @@ def _tail(study: Study, place: str, benchmark: Mapping[str, Any]) -> Iterator[st
 
 def _outliers(study: Study, place: str, benchmark: Mapping[str, Any]) -> Iterator[str]:
     exposure = benchmark["outlier_exposure"]
-    yield from _split(study, f"{place}.outlier_exposure", exposure["dataset"], exposure["split"])
+    yield from split_problems(study, f"{place}.outlier_exposure", exposure["dataset"], exposure["split"])
     trained = (exposure["dataset"], exposure["split"])
     source = benchmark["in_distribution"]
     for role in ("train", "test"):
@@ -101,7 +101,7 @@ def exposed_classes(study: Study, benchmark: Mapping[str, Any]) -> list[str]:
 def _ood_validation(study: Study, place: str, benchmark: Mapping[str, Any], part: tuple[str, str]) -> Iterator[str]:
     """Nothing that is tuned on may be trained on or tested."""
     source = benchmark["in_distribution"]
-    yield from _split(study, f"{place}.ood_validation", *part)
+    yield from split_problems(study, f"{place}.ood_validation", *part)
     if part[0] == source["dataset"]:
         yield f"{place}.ood_validation holds the ID set {part[0]!r} itself"
     others = [(source["dataset"], source[role]) for role in ("train", "validation", "test")]
@@ -119,7 +119,8 @@ def share(study: Study, *parts: tuple[str, str]) -> bool:
     return known and share_images(study.catalog, *parts)
 
 
-def _split(study: Study, place: str, dataset: str, split: str) -> Iterator[str]:
+def split_problems(study: Study, place: str, dataset: str, split: str) -> Iterator[str]:
+    """A data set or split that is not in the catalog."""
     yield from unknown(place, dataset, study.catalog)
     if dataset in study.catalog:
         yield from unknown(f"{place}: split of {dataset}", split, study.catalog[dataset]["splits"])

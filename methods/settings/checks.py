@@ -5,6 +5,7 @@ from typing import Any
 
 from methods import registry
 from methods.settings.check_sets import benchmark_problems, share, unknown
+from methods.settings.dilation import dilation_problems
 from methods.settings.imports import checkpoint_problems
 from methods.settings.needs import unmet_needs
 from methods.settings.parts import part_problems
@@ -29,6 +30,7 @@ TARGETS = frozenset(
         "train",
         "extract_features",
         "extract_readout",
+        "measure_dilation",
         "tune_scores",
         "fit_scores",
         "score",
@@ -45,6 +47,8 @@ TARGETS = frozenset(
 def study_problems(study: Study) -> list[str]:
     """Every problem of a joined study, one sentence each."""
     found = [*_config(study), *_scores(study), *benchmark_problems(study), *_methods(study), *_outputs(study)]
+    for name, benchmark in study.benchmarks.items():
+        found += dilation_problems(study, f"benchmarks.{name}", name, benchmark)
     return list(dict.fromkeys(found))
 
 

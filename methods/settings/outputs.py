@@ -7,6 +7,7 @@ from methods.data.overlap import shared_classes
 from methods.registry import records
 from methods.settings.check_sets import exposed_classes
 from methods.settings.checks import FIGURE_KEYS, output_record
+from methods.settings.dilation import candidates, shown
 from methods.settings.parts import complete_part
 from methods.settings.study import Run, Study
 
@@ -19,6 +20,10 @@ def table_runs(study: Study, paper: str, entry: Mapping[str, Any]) -> list[Run]:
 def table_settings(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of one table."""
     benchmark = study.benchmarks[entry["benchmark"]]
+    if output_record(entry)["needs"] == "dilation":
+        seeds = study.config["seeds"]
+        named = [["outlier_selection", "", seed] for seed in seeds]
+        return {**entry, "runs": named, "seeds": seeds, **shown(study, entry["benchmark"])}
     runs = table_runs(study, paper, entry)
     common = {
         **entry,
@@ -60,6 +65,8 @@ def figure_seed(study: Study, entry: Mapping[str, Any]) -> int:
 
 def figure_caption(study: Study, entry: Mapping[str, Any]) -> str:
     """Caption with the seed and protocol shown."""
+    if output_record(entry)["needs"] == "dilation":
+        return f"{entry['caption']}. Mean over seeds {', '.join(map(str, study.config['seeds']))}."
     runs = study.runs(entry["benchmark"], entry.get("methods"))
     protocols = {run.protocol: None for run in runs if run.protocol == shown_protocol(study, run)}
     seeds = f"Seed {figure_seed(study, entry)}"
@@ -84,6 +91,10 @@ def figure_runs(study: Study, paper: str, entry: Mapping[str, Any]) -> list[Run]
 def figure_settings(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of one figure, with one ``sources`` item for every file it reads, in the order of the files."""
     needs = output_record(entry)["needs"]
+    if needs == "dilation":
+        sources = [source for source, _ in figure_sources(study, paper, entry)]
+        own = complete_part("reporting.figures", "kind", entry, *FIGURE_KEYS)
+        return {**own, **shown(study, entry["benchmark"]), "seed": None, "sources": sources}
     return {
         **complete_part("reporting.figures", "kind", entry, *FIGURE_KEYS),
         **(_scores(study, paper, entry, network=needs == "metrics") if needs in ("scores", "metrics") else {}),
@@ -99,6 +110,10 @@ def figure_settings(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[
 def figure_sources(study: Study, paper: str, entry: Mapping[str, Any]) -> list[tuple[dict[str, Any], Run]]:
     """What a figure reads: one item a run for histories and metrics, one a run and set otherwise."""
     needs = output_record(entry)["needs"]
+    if needs == "dilation":
+        common = {"method": "outlier_selection", "label": "", "needs": needs}
+        runs = [Run(entry["benchmark"], "", "", seed) for seed in study.config["seeds"]]
+        return [({**common, "seed": run.seed}, run) for run in runs]
     found = []
     for run in figure_runs(study, paper, entry):
         common = {"method": run.method, "label": study.recipe(run)["label"], "needs": needs}
@@ -115,6 +130,8 @@ def possible(study: Study, paper: str, entry: Mapping[str, Any]) -> bool:
     """Whether the benchmark and a method of a table or figure are in the study, and the seeds that ranks need."""
     if len(study.config["seeds"]) < output_record(entry).get("least_seeds", 0):
         return False
+    if output_record(entry)["needs"] == "dilation":
+        return entry["benchmark"] in study.evaluate and bool(candidates(study, entry["benchmark"]))
     return entry["benchmark"] in study.evaluate and bool(_methods(study, paper, entry))
 
 
@@ -122,7 +139,7 @@ def drawable(study: Study, paper: str, entry: Mapping[str, Any]) -> bool:
     """Whether a figure has a method and, unless it shows histories, an OOD set, or its whole group, to be had here."""
     if not possible(study, paper, entry):
         return False
-    if output_record(entry)["needs"] == "history":
+    if output_record(entry)["needs"] in ("history", "dilation"):
         return True
     here = study.ood_sets(entry["benchmark"])
     return len(_figure_sets(study, entry)) > 1 and all(name in here for name in _group_sets(study, entry))
