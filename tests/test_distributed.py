@@ -57,6 +57,7 @@ def chosen(sources, recipe):
 
 RECIPES = {
     **{name: settings(name, epochs=2) for name in ("palm", "cider", "edge")},
+    "released_edge": settings("edge", epochs=2, switches={"head_double_bn_update": True}),
     "uneven": settings("cross_entropy", epochs=1, batch=43),  # the last batch has two images
 }
 _ALONE = """
@@ -96,11 +97,12 @@ def differences(one, two):
     return {name: float((one.tensors[name] - two.tensors[name]).abs().max()) for name in one.tensors}
 
 
-@pytest.mark.parametrize("name", ["palm", "cider", "edge"])
+@pytest.mark.parametrize("name", ["palm", "cider", "edge", "released_edge"])
 def test_two_processes_train_what_one_trains(name, alone, sources, tmp_path, monkeypatch):
     """Epochs of batches of 16, the last of 13 does not divide; augmented, with momentum and weight decay.
 
-    PALM's prototypes are parameters here, which every process gives their whole gradient; EDGE has outliers as well.
+    PALM's prototypes are parameters here, which every process gives their whole gradient; EDGE has outliers as well,
+    and as released a head that sees its batch twice.
     """
     two = trained(name, sources, tmp_path, monkeypatch)
     assert two.tensors["backbone.stem.0.weight"].dtype == torch.float64
