@@ -64,7 +64,7 @@ def tail_rows(
 ) -> list[Row]:
     """Number of ID images of each part, and every detection metric of those that have one.
 
-    Each part is sorted anew: sorting is the least of the work, and to reuse one order gains nothing
+    Each part is sorted anew: sorting is the lesser part of the work, one order for all would save a third of it
     (``benchmarks/tail.py``).
 
     ``target`` is the part alone for the number, else ``<part>:set:<OOD set>`` or ``<part>:group:<group>``.
