@@ -1,8 +1,8 @@
 """Random views of a whole batch at once, on the training device.
 
 Images stay uint8 until they are augmented. The parameters of every image are drawn on the CPU from a generator
-that depends on (seed, epoch, step) and sent to the device, so no step waits for the device. Crop and flip are one
-pair of small matrix products an image; scaling is bilinear with antialiasing, as Pillow's.
+that depends on (seed, epoch, step) and sent to the device, so no step waits for the device. Crop, scaling and flip are
+one bilinear sampling of every image, which equals Pillow's.
 """
 
 import math
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch.nn.functional import grid_sample
 
 from methods.training.colour import colour_jitter, grayscale
 from methods.training.device import upload
@@ -92,27 +93,29 @@ def _centre_box(height: int, width: int, aspect: list[float]) -> list[int]:
 
 
 def resized_crop(x: torch.Tensor, boxes: torch.Tensor, flip: torch.Tensor) -> torch.Tensor:
-    """Crop (B, 3, H, W) images to ``boxes`` (B, 4), scale back to (H, W), mirror where ``flip`` (B,) holds."""
-    boxes, flip = upload(boxes, x.device), upload(flip, x.device)
-    rows = resize_matrix(boxes[:, 0], boxes[:, 2], x.shape[2])
-    columns = resize_matrix(boxes[:, 1], boxes[:, 3], x.shape[3])
-    columns = torch.where(flip[:, None, None], columns.flip(1), columns)
-    return rows[:, None] @ x @ columns[:, None].transpose(-1, -2)
+    """Crop (B, 3, H, W) images to ``boxes`` (B, 4), scale back to (H, W), mirror where ``flip`` (B,) holds.
 
-
-def resize_matrix(start: torch.Tensor, length: torch.Tensor, size: int) -> torch.Tensor:
-    """(B, size, size) weights that scale the stretch [start, start + length) of a line to ``size`` pixels.
-
-    A triangle of the width of one output pixel, or of one input pixel where the line is stretched.
+    A crop is never larger than its image, so scaling never shrinks, and bilinear weights are those of two neighbours.
     """
-    scale = (length / size)[:, None, None]
-    line = torch.arange(size, device=start.device)
-    centre = (line[None, :, None] + 0.5) * scale + start[:, None, None]
-    pixel = line[None, None, :]
-    weight = (1 - (pixel + 0.5 - centre).abs() / scale.clamp_min(1)).clamp_min(0)
-    inside = (pixel >= start[:, None, None]) & (pixel < (start + length)[:, None, None])
-    weight = weight * inside
-    return weight / weight.sum(dim=2, keepdim=True)
+    boxes, flip = upload(boxes, x.device), upload(flip, x.device)
+    height, width = x.shape[2:]
+    rows = sampling_places(boxes[:, 0], boxes[:, 2], height)
+    columns = sampling_places(boxes[:, 1], boxes[:, 3], width)
+    columns = torch.where(flip[:, None], columns.flip(1), columns)
+    grid = x.new_empty(len(x), height, width, 2)  # of (-1, 1) from edge to edge, as torch wants it
+    grid[..., 0] = ((2 * columns + 1) / width - 1)[:, None, :]
+    grid[..., 1] = ((2 * rows + 1) / height - 1)[:, :, None]
+    return grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def sampling_places(start: torch.Tensor, length: torch.Tensor, size: int) -> torch.Tensor:
+    """(B, size) places on a line of pixels that scale its stretches [start, start + length) to ``size`` pixels.
+
+    Pixel centres are whole numbers; a place beyond the outermost centre of the stretch is that centre.
+    """
+    first, last = start[:, None].float(), (start + length - 1)[:, None].float()
+    centres = torch.arange(size, device=start.device) + 0.5
+    return (centres * (length[:, None] / size) + start[:, None] - 0.5).clamp(first, last)
 
 
 def random_crop(x: torch.Tensor, padding: int, generator: torch.Generator, share: Share | None = None) -> torch.Tensor:
