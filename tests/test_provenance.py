@@ -289,7 +289,7 @@ def changes(copied, tree, path, *modules):
         ("scores/knn.py", False),
         ("networks/cifar_resnet.py", False),
         ("features/extract.py", False),
-        ("reporting/tables.py", False),
+        ("reporting/tables/main.py", False),
         ("settings/load.py", False),
         ("progress.py", False),
     ],
@@ -314,6 +314,7 @@ def test_a_score_is_tied_to_its_own_code_only(copied, tree, path, counts):
         ("networks", {"cifar_resnet", "resnet", "densenet121"}, {"model", "weights", "foreign", "pretrained"}),
         ("data.readers", {"digits", "photographs"}, {"cells"}),
         ("reporting.figures", {"roc_curves"}, {"sources"}),
+        ("reporting.tables", {"main", "tail"}, {"parts", "words", "detection"}),
     ],
 )
 def test_the_registry_knows_modules_with_a_record_by_file_name(package, parts, helpers):
