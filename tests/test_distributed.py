@@ -18,6 +18,7 @@ from methods.training.fit import Result
 from methods.training.processes import fit_on_devices
 from methods.training.switches import resolve_switches
 from tests import test_training as toy
+from tests.backbones import published, theirs
 
 FLOAT64 = [sys.executable, "-m", "tests.float64_process"]
 PROJECTED = {
@@ -76,11 +77,16 @@ for name, (recipe, sources, folder) in tasks.items():
 @pytest.fixture(scope="module")
 def alone(sources, tmp_path_factory):
     """Results of all recipes in one process, float64."""
-    folder, hardware = tmp_path_factory.mktemp("alone"), {**toy.HARDWARE, "devices": 1, "checkpoint_seconds": 1e9}
-    tasks = {name: (recipe, chosen(sources, recipe), str(folder)) for name, recipe in RECIPES.items()}
-    text = json.dumps([hardware, tasks])
+    tasks = {name: (recipe, chosen(sources, recipe)) for name, recipe in RECIPES.items()}
+    return trained_alone(tasks, tmp_path_factory.mktemp("alone"))
+
+
+def trained_alone(tasks, folder):
+    """Results of (recipe, sources) by name, from one process in float64."""
+    hardware = {**toy.HARDWARE, "devices": 1, "checkpoint_seconds": 1e9}
+    text = json.dumps([hardware, {name: (*task, str(folder)) for name, task in tasks.items()}])
     subprocess.run([sys.executable, "-c", _ALONE], input=text, text=True, check=True, cwd=toy.ROOT)
-    found = {name: load_checkpoint(folder / name) for name in RECIPES}
+    found = {name: load_checkpoint(folder / name) for name in tasks}
     return {name: Result(tensors, progress.history, {}) for name, (tensors, progress) in found.items()}
 
 
@@ -109,6 +115,24 @@ def test_two_processes_train_what_one_trains(name, alone, sources, tmp_path, mon
     assert max(differences(alone[name], two).values()) < 1e-10
     for first, second in zip(alone[name].history, two.history, strict=True):
         assert first == pytest.approx(second, rel=1e-10)
+
+
+def test_two_processes_start_from_pretrained_weights_and_train_what_one_trains(sources, tmp_path, monkeypatch):
+    """ResNet-18 of torchvision; its batch norms see one place an image."""
+    weights = theirs("resnet18").double()
+    network = {"name": "resnet", "depth": 18, "weights": "imagenet"}
+    base = settings("cross_entropy", epochs=1, batch=24)
+    recipe = {**base, "architecture": {**base["architecture"], "network": network}}
+    recipe["optimiser"] = {**base["optimiser"], "learning_rate": 1e-3}
+    file = (str(published(weights, tmp_path / "weights.pth")), "resnet18_imagenet", "weights.pth")
+    read = {**chosen(sources, recipe), "pretrained": file}
+    one = trained_alone({"pretrained": (recipe, read)}, tmp_path)["pretrained"]
+    monkeypatch.setattr(processes, "_COMMAND", FLOAT64)
+    hardware = {**toy.HARDWARE, "devices": 2, "checkpoint_seconds": 1e9}
+    two = fit_on_devices(recipe, read, hardware, tmp_path / "two" / "checkpoint.safetensors")
+    assert max(differences(one, two).values()) < 1e-8
+    moved = one.tensors["backbone.conv1.weight"] - weights.conv1.weight
+    assert 0 < float(moved.abs().max()) < 0.1
 
 
 def test_three_processes_of_which_one_has_no_row_of_the_last_batch(alone, sources, tmp_path, monkeypatch):
