@@ -12,7 +12,7 @@ from methods.data.frozen import Rule, draw, folder_of, left_out_classes
 from methods.data.places import locate, wanted
 from methods.data.prepare import read_source
 from methods.data.sources import open_unpacked
-from methods.data.subsets import SPLITS, Lists, read_lists
+from methods.data.subsets import SPLITS, read_lists
 from methods.settings.steps import prepare_settings
 from methods.settings.study import Study
 
@@ -143,22 +143,13 @@ def test_the_folder_of_a_picture_is_told_without_its_part():
     ]
 
 
-def real(real_data, dataset, split, whole=False):
+def real(real_data, dataset, split):
     want = wanted(CATALOG, dataset, split)
     place = locate(want, [real_data])
     if place is None:
         pytest.skip(f"{real_data} does not hold {dataset}")
     told = prepare_settings(Study({}, CATALOG), dataset, split, {})
-    return read_source(told, open_unpacked(want, place), Lists() if whole else read_lists(told), split)
-
-
-@pytest.mark.parametrize("name", [name for name, rule in frozen.RULES.items() if rule.leaves_out or rule.folders])
-def test_a_list_equals_its_rule_on_the_real_set(real_data, name):
-    (dataset, split), rule = name.split("/"), frozen.RULES[name]
-    source = real(real_data, dataset, rule.of, whole=True)
-    left_out = left_out_classes(rule.leaves_out) if rule.leaves_out else {}
-    entries = split_entries(CATALOG, dataset, split)
-    assert draw(rule, source.sample_ids, source.labels, source.classes, left_out) == entries
+    return read_source(told, open_unpacked(want, place), read_lists(told), split)
 
 
 @pytest.mark.parametrize("split", ["outliers", "test", "ood_validation"])
@@ -175,9 +166,3 @@ def test_the_table_of_imagenet_names_classes_of_the_real_set(real_data):
     source = real(real_data, "imagenet_1000", "all")
     names = {entry.split("/")[0]: entry.split("/")[1].split("_", 1)[1].rsplit(".", 1)[0] for entry in source.sample_ids}
     assert names == kept() | excluded()
-
-
-def test_the_seven_textures_are_all_but_the_three(real_data):
-    whole, three, seven = (set(real(real_data, "dtd_128", s).sample_ids) for s in ("test", "outliers", "test_seven"))
-    assert three.isdisjoint(seven)
-    assert three | seven == whole

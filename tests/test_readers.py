@@ -747,6 +747,7 @@ def test_a_real_split_is_verified_and_has_its_recorded_content(real_data, tmp_pa
     [
         *((name, ("all", "validation", "test")) for name in ("tin_resize", "lsun_mini", "places_mini", "dtd_mini")),
         ("voc2012_animals", ("train", "validation", "train_part")),
+        ("dtd_128", ("test", "outliers", "test_seven")),
     ],
 )
 def test_real_images_kept_for_validation_are_in_no_other_part(real_data, dataset, parts):
@@ -800,7 +801,9 @@ def test_coco_mini_has_five_images_without_annotation(real_data):
 def test_a_frozen_list_drawn_from_real_images_equals_its_rule(real_data, name):
     (dataset, split), rule = name.split("/"), frozen.RULES[name]
     whole = real_source(real_data, dataset, rule.of)
-    assert frozen.draw(rule, whole.sample_ids, whole.labels) == split_entries(CATALOG, dataset, split)
+    left_out = frozen.left_out_classes(rule.leaves_out) if rule.leaves_out else {}
+    found = frozen.draw(rule, whole.sample_ids, whole.labels, whole.classes, left_out)
+    assert found == split_entries(CATALOG, dataset, split)
 
 
 @pytest.mark.parametrize("name", sorted(frozen.KNOWN_IDS))
