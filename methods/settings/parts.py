@@ -12,7 +12,7 @@ def part_problems(package: str, key: str, part: Mapping[str, Any], place: str, *
     known = registry.records(package)
     name = part.get(key)
     if name not in known:
-        return [f"{place}.{key} is {name!r}: {nearest(name, known)}"]
+        return [f"{place}.{key} is {name!r}: {nearest('' if name is None else name, known)}"]
     found = problems(dict(part), parameter_schema(known[name], key, *extra), place)
     return found or _length_problems(known[name], complete_part(package, key, part, *extra), place)
 
