@@ -100,6 +100,11 @@ def extract_settings(wildcards):
     return canonical_json(chosen)
 
 
+def network_score_settings(wildcards):
+    chosen = steps.network_score_settings(STUDY, run_of(wildcards), wildcards.dataset, wildcards.split)
+    return canonical_json(chosen)
+
+
 def run_digest(function):
     return lambda wildcards: function(STUDY, run_of(wildcards))
 

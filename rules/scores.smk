@@ -89,7 +89,7 @@ rule score_network:
         runtime=240,
         gpu=GPUS,
     params:
-        settings=settings(steps.network_score_settings),
+        settings=network_score_settings,
         digest=run_digest(steps.network_score_digest),
     message:
         "score {wildcards.dataset}/{wildcards.split} through {wildcards.method} on {wildcards.benchmark}, seed {wildcards.seed}"

@@ -14,7 +14,7 @@ from methods.features import outlier_spectra
 from methods.features.dilation import dilation_distance, mean_spectrum, singular_values
 from methods.features.outlier_spectra import candidate_distances, feature_batches, starting_network
 from methods.files import write_text
-from methods.reporting.figures import dilation as bars
+from methods.reporting.figures import dilation_bars as bars
 from methods.reporting.figures.sources import Source
 from methods.reporting.layout import to_csv, to_latex, to_markdown
 from methods.reporting.tables.dilation import make

@@ -43,10 +43,11 @@ HEAD = {"head.hidden.1.running_mean", "head.hidden.1.running_var", "head.hidden.
 # The values of section 7
 
 ENGINE = {"drop_last": False, "weight_decay_on_norm": True, "lr_timing": "before_step", "momentum_cycling": True}
+ONE_EVALUATION, OTHER = {"eval_transform": "released_random"}, {"eval_transform": "deterministic"}
 RELEASED_OE = {"bn_mode": "split_domains", "oe_iteration": "zip_truncate", "schedule_steps": "len_id_times_epochs"}
 CORRECTED_OE = {"bn_mode": "split_domains", "oe_iteration": "cycle_oe", "schedule_steps": "actual_steps"}
-RELEASED = {**ENGINE, **RELEASED_OE, "head_double_bn_update": True, "final_model": "last_epoch"}
-CORRECTED = {**ENGINE, **CORRECTED_OE, "head_double_bn_update": False, "final_model": "best_val"}
+RELEASED = {**ENGINE, **RELEASED_OE, **ONE_EVALUATION, "head_double_bn_update": True, "final_model": "last_epoch"}
+CORRECTED = {**ENGINE, **CORRECTED_OE, **OTHER, "head_double_bn_update": False, "final_model": "best_val"}
 RESOLVED = {
     ("bce", "released"): {**ENGINE, "bn_freeze_after_first_epoch": True, "final_model": "last_epoch"},
     ("bce", "corrected"): {**ENGINE, "bn_freeze_after_first_epoch": False, "final_model": "best_val"},
@@ -70,6 +71,7 @@ RELEASED_FIRST = {
     "head_double_bn_update": [True, False],
     "last_batch": ["keep", "drop_last", "clamp_k"],
     "final_model": ["last_epoch", "best_val"],
+    "eval_transform": ["released_random", "deterministic"],
     "energy_margin_sign": ["positive", "negative"],
     "oecc_reduction": ["sum", "mean"],
     "oecc_id_loss": ["cross_entropy", "bce"],

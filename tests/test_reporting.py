@@ -552,9 +552,18 @@ def write_tail(folder, method, seed, last=1):
     return str(path)
 
 
+def write_distances(folder, seed):
+    rows = [{"dataset": name, "paper_topk": length + seed} for name, length in (("near_set", 1.0), ("far_set", 5.0))]
+    path = folder / f"distances-{seed}.csv"
+    write_text(path, csv_text(rows))
+    return str(path)
+
+
 def sources(folder, needs, methods):
     if needs == "history":
         return [Source(write_history(folder, m), m, LABELS[m]) for m in methods]
+    if needs == "dilation":
+        return [Source(write_distances(folder, s), "outlier_selection", "", seed=s) for s in (0, 1)]
     if needs == "metrics":
         return [Source(write_tail(folder, m, s), m, LABELS[m], seed=s) for m in methods for s in (0, 1)]
     return [
@@ -576,6 +585,10 @@ def figure_settings(kind, **options):
         "tail_steps": [0, 1, 2],
         "targets": ["set:near_set", "set:far_set"],
         "against": "average of Near & set and Far_set",
+        "selection": {"form": "paper_topk"},
+        "candidates": [
+            {"name": name, "title": title, "split": "train", "used": name == "far_set"} for _, name, title in SETS[1:]
+        ],
     }
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from methods import registry
-from methods.data.catalog import load_catalog
+from methods.data.catalog import load_catalogs
 from methods.data.overlap import share_images
 from methods.errors import ReproError
 from methods.provenance import canonical_json
@@ -31,7 +31,7 @@ from methods.settings.study import Run
 from methods.training.switches import SWITCHES, resolve_switches, switch_problems
 
 ROOT = Path(__file__).resolve().parents[1]
-CATALOG = load_catalog()
+CATALOG, WEIGHTS = load_catalogs()
 DROP = object()
 PACKAGES = ("objectives", "networks", "scores", "data.readers", "reporting.figures")
 PARTS = [(package, name) for package in PACKAGES for name in registry.records(package)]
@@ -103,7 +103,7 @@ TAIL_CURVES = {"kind": "tail_curves", "benchmark": "mosaics", "caption": "Label 
 @pytest.fixture(autouse=True)
 def known_catalog(monkeypatch):
     """The real catalog, checked once instead of once a study."""
-    monkeypatch.setattr("methods.settings.load.load_catalogs", lambda: (copy.deepcopy(CATALOG), {}))
+    monkeypatch.setattr("methods.settings.load.load_catalogs", lambda: (copy.deepcopy(CATALOG), copy.deepcopy(WEIGHTS)))
 
 
 def changed(document, changes):

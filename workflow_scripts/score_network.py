@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from methods import provenance
 from methods.data.images import read_images
 from methods.features.network_scores import network_scores
+from methods.features.random_views import evaluated_images
 from methods.features.score_store import SCORES, read_detectors, write_scores
 from workflow_scripts.job import hardware_of, run_job
 from workflow_scripts.network import trained_network
@@ -22,7 +23,8 @@ def main(snakemake: Any) -> None:
     settings = {**settings, "instances": instances}
     record = provenance.record(SCORES, settings, snakemake.params.digest, dict(source.items()), origin["seed"])
     provenance.require_same(source.model, source.detectors, "model", (record, fitted_origin))
-    images = read_images(source.images, snakemake.wildcards.dataset, snakemake.wildcards.split)
+    part = (snakemake.wildcards.dataset, snakemake.wildcards.split)
+    images = evaluated_images(read_images(source.images, *part), settings)
     normalisation, batch = settings["normalisation"], hardware["extraction_batch"]
     scores = network_scores(instances, model, images, fitted, normalisation, device, batch)
     write_scores(snakemake.output.scores, scores, images, record)

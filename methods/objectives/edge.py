@@ -24,7 +24,12 @@ RECORD = {
     "needs": ["head"],
     "gives": ["logits"],
     "protocols": ["corrected", "released"],
-    "switches": {"last_batch": "keep", "head_double_bn_update": True, "final_model": "last_epoch"},
+    "switches": {
+        "last_batch": "keep",
+        "head_double_bn_update": True,
+        "final_model": "last_epoch",
+        "eval_transform": "released_random",
+    },
     "parameters": {
         "alpha": {
             "type": "number",

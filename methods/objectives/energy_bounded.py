@@ -25,7 +25,12 @@ RECORD = {
     "needs": ["head"],
     "gives": ["logits"],
     "protocols": ["corrected", "released"],
-    "switches": {"energy_margin_sign": "positive", "head_double_bn_update": True, "final_model": "last_epoch"},
+    "switches": {
+        "energy_margin_sign": "positive",
+        "head_double_bn_update": True,
+        "final_model": "last_epoch",
+        "eval_transform": "released_random",
+    },
     "parameters": {
         "id_loss": {
             "enum": ["bce", "cross_entropy"],

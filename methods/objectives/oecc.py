@@ -29,6 +29,7 @@ RECORD = {
         "oecc_id_loss": "cross_entropy",
         "head_double_bn_update": True,
         "final_model": "last_epoch",
+        "eval_transform": "released_random",
     },
     "required": ["training_accuracy"],
     "parameters": {

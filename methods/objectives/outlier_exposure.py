@@ -22,7 +22,7 @@ RECORD = {
     "needs": ["head"],
     "gives": ["logits"],
     "protocols": ["corrected", "released"],
-    "switches": {"head_double_bn_update": True, "final_model": "last_epoch"},
+    "switches": {"head_double_bn_update": True, "final_model": "last_epoch", "eval_transform": "released_random"},
     "parameters": {
         "id_loss": {
             "enum": ["bce", "cross_entropy"],

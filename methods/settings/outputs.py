@@ -5,6 +5,7 @@ from typing import Any
 
 from methods.data.overlap import shared_classes
 from methods.registry import records
+from methods.settings import steps
 from methods.settings.check_sets import exposed_classes
 from methods.settings.checks import FIGURE_KEYS, output_record
 from methods.settings.dilation import candidates, shown
@@ -46,6 +47,7 @@ def table_settings(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[s
         "imported": [label for m, label in common["methods"] if "checkpoint" in study.recipes[m, entry["benchmark"]]],
         "precision": _precision(study, entry["benchmark"], _methods(study, paper, entry)),
         **_exposure(study, paper, entry),
+        **_random_views(study, runs),
     }
 
 
@@ -157,6 +159,18 @@ def _methods(study: Study, paper: str, entry: Mapping[str, Any]) -> list[str]:
     here = [method for method in chosen if method in study.evaluate[benchmark]]
     trained = output_record(entry)["needs"] in ("cost", "history")
     return [method for method in here if not (trained and "checkpoint" in study.recipes[method, benchmark])]
+
+
+def _random_views(study: Study, runs: list[Run]) -> dict[str, Any]:
+    """``random_views``: labels of runs whose OOD images are evaluated through random views, and whether ID ones are."""
+    ood = study.ood_sets(runs[0].benchmark)
+    parts = [(name, part["split"]) for name, part in ood.items()]
+    seen = [run for run in runs if any(steps.evaluation_views(study, run, *part) for part in parts)]
+    labels = list(dict.fromkeys(f"{study.recipe(run)['label']} ({run.protocol})" for run in seen))
+    if not labels:
+        return {}
+    inside = study.benchmarks[runs[0].benchmark]["released_id_transform"] == "random"
+    return {"random_views": {"methods": labels, "id": inside}}
 
 
 def _exposure(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,9 +29,10 @@ TRAINED = (
 
 PREPARED = ("count", "list", "list_sha256", "select", "exclude", "ids_sha256", "content_sha256")
 # Switches that shape other settings, not the training itself
-_SETTLED = ("checkpoint_rule", "final_model", "train_eval_norm")
+_SETTLED = ("checkpoint_rule", "eval_transform", "final_model", "train_eval_norm")
 TAIL_KEYS = ("head_classes", "tail_steps")  # of benchmarks with several labels an image
-_NETWORK_SCORES = ("methods.features.network_scores", "methods.features.score_store", "methods.training.device")
+_VIEWS = "methods.features.random_views"
+_NETWORK_SCORES = ("methods.features.network_scores", _VIEWS, "methods.features.score_store", "methods.training.device")
 
 
 def prepare_settings(study: Study, dataset: str, split: str, render: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,7 +130,24 @@ def evaluation_normalisation(study: Study, run: Run) -> dict[str, Any]:
 
 def extract_settings(study: Study, run: Run, dataset: str, split: str) -> dict[str, Any]:
     """Settings of the extraction of one split, with the training whose model it must be."""
-    return {**_model_settings(study, run), "dataset": dataset, "split": split}
+    views = evaluation_views(study, run, dataset, split)
+    return {**_model_settings(study, run), "dataset": dataset, "split": split, **views}
+
+
+def evaluation_views(study: Study, run: Run, dataset: str, split: str) -> dict[str, Any]:
+    """``views``: the random ones of a split's images, where the switch eval_transform evaluates through them.
+
+    They concern OOD sets, and ID test images where the benchmark says that the release takes these so too.
+    """
+    benchmark = study.benchmarks[run.benchmark]
+    source = benchmark["in_distribution"]
+    parts = [(name, part["split"]) for name, part in benchmark["ood"].items()]
+    if benchmark.get("released_id_transform") == "random":
+        parts.append((source["dataset"], source["test"]))
+    if resolved_switches(study, run).get("eval_transform") != "released_random" or (dataset, split) not in parts:
+        return {}
+    augmentation = study.recipe(run)["augmentation"]
+    return {"views": {"augmentation": augmentation, "seed": run.seed, "name": f"{dataset}/{split}"}}
 
 
 def _model_settings(study: Study, run: Run) -> dict[str, Any]:
@@ -173,9 +191,13 @@ def validation_parts(study: Study, run: Run) -> list[tuple[str, str]]:
     return parts[:1] if fits_on_validation(study, run) else []
 
 
-def network_score_settings(study: Study, run: Run) -> dict[str, Any]:
-    """Score instances of a run that need network and images, and the training whose model it must be."""
-    return {**_model_settings(study, run), "instances": _with_network(study, run, True)}
+def network_score_settings(study: Study, run: Run, *part: str) -> dict[str, Any]:
+    """Score instances of a run that need network and images, and the training whose model it must be.
+
+    ``part`` is the data set and split that are scored.
+    """
+    views = evaluation_views(study, run, *part) if part else {}
+    return {**_model_settings(study, run), "instances": _with_network(study, run, True), **views}
 
 
 def array_score_settings(study: Study, run: Run) -> dict[str, dict[str, Any]]:
@@ -219,7 +241,7 @@ def train_digest(study: Study, run: Run) -> str:
 
 def extract_digest(study: Study, run: Run) -> str:
     """Digest of feature extraction with the network the run names."""
-    engine = ["methods.features.extract", "methods.features.store", "methods.training.device"]
+    engine = ["methods.features.extract", "methods.features.store", "methods.training.device", _VIEWS]
     return source_digest([*engine, _network_module(study, run)])
 
 

@@ -116,6 +116,12 @@ SWITCHES: dict[str, dict[str, Any]] = {
         "corrected": "best_val",
         "description": "weights that are kept where the recipe's selection is `best_validation`",
     },
+    "eval_transform": {
+        "values": ["released_random", "deterministic"],
+        "released": "released_random",
+        "corrected": "deterministic",
+        "description": "OOD images are evaluated through the random training augmentation, or as they are",
+    },
     "energy_margin_sign": {
         "values": ["positive", "negative"],
         "released": "positive",

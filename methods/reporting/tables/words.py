@@ -65,7 +65,7 @@ def detection_notes(settings: Mapping[str, Any]) -> list[str]:
             notes.append(
                 f"{part['title']} is labelled with classes of the ID set: {', '.join(part['shared_classes'])}."
             )
-    notes += exposure_notes(settings)
+    notes += [*exposure_notes(settings), *view_notes(settings)]
     if gone := [part["title"] for part in settings["sets"] if not part["available"]]:
         notes.append(f"n/a: {', '.join(gone)} not available here; averages that lack a set stay blank (n of m).")
     notes += left_out_notes(settings)
@@ -80,6 +80,14 @@ def exposure_notes(settings: Mapping[str, Any]) -> list[str]:
         return []
     shown = f" ({', '.join(exposure['classes'])})" if exposure["classes"] else ""
     return [f"Outliers ({exposure['title']}) may show classes of the ID set{shown}: {exposure['reason']}."]
+
+
+def view_notes(settings: Mapping[str, Any]) -> list[str]:
+    """Note on images that are evaluated through the random augmentation of training, as released code does."""
+    if (views := settings.get("random_views")) is None:
+        return []
+    which = "OOD and ID test images" if views["id"] else "OOD images, but not ID ones,"
+    return [f"{', '.join(views['methods'])}: {which} are seen through the random augmentation of training."]
 
 
 def left_out_notes(settings: Mapping[str, Any]) -> list[str]:
