@@ -57,7 +57,7 @@ rule prepare_images:
         runtime=480,
     params:
         settings=prepare_settings,
-        digest=lambda wildcards: steps.prepare_digest(STUDY, wildcards.dataset, wildcards.split),
+        digest=lambda wildcards: digests.prepare_digest(STUDY, wildcards.dataset, wildcards.split),
     message:
         "prepare {wildcards.dataset}/{wildcards.split} at {wildcards.render}"
     script:

@@ -19,7 +19,7 @@ rule extract_features:
         gpu=GPUS,
     params:
         settings=extract_settings,
-        digest=run_digest(steps.extract_digest),
+        digest=run_digest(digests.extract_digest),
     message:
         "extract {wildcards.dataset}/{wildcards.split} by {wildcards.method} on {wildcards.benchmark}, seed {wildcards.seed}"
     script:
@@ -41,7 +41,7 @@ rule extract_readout:
         mem_mb=1000,
         runtime=30,
     params:
-        digest=steps.digest("methods.features.readout", "methods.features.store"),
+        digest=digests.digest("methods.features.readout", "methods.features.store"),
     message:
         "read classifier and prototypes of {wildcards.method} on {wildcards.benchmark}, seed {wildcards.seed}"
     script:

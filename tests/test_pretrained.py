@@ -12,7 +12,7 @@ from methods.data.catalog import load_weights
 from methods.data.fetch import fetch
 from methods.errors import ReproError
 from methods.files import sha256_bytes
-from methods.settings import steps
+from methods.settings import digests, steps
 from methods.settings.load import load_study
 from methods.settings.pretrained import starting_from, weights_file, weights_name
 from methods.settings.study import Run
@@ -175,7 +175,7 @@ def test_a_network_from_scratch_takes_no_weights(tmp_path):
 
 def test_loading_is_in_the_digest_of_runs_that_may_start_from_weights_and_of_no_other(tmp_path, monkeypatch):
     pretrained, other = study(tmp_path), study(tmp_path, PAPER["benchmarks"]["digits"]["network"])
-    before = [steps.train_digest(s, RUN) for s in (pretrained, other)]
+    before = [digests.train_digest(s, RUN) for s in (pretrained, other)]
 
     def touched(name):
         text, imports = parse(name)
@@ -183,6 +183,6 @@ def test_loading_is_in_the_digest_of_runs_that_may_start_from_weights_and_of_no_
 
     parse = source_digest._parse
     monkeypatch.setattr(source_digest, "_parse", touched)
-    after = [steps.train_digest(s, RUN) for s in (pretrained, other)]
+    after = [digests.train_digest(s, RUN) for s in (pretrained, other)]
     assert after[0] != before[0]
     assert after[1] == before[1]

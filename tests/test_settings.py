@@ -21,7 +21,7 @@ from methods.data.catalog import load_catalogs
 from methods.data.overlap import share_images
 from methods.errors import ReproError
 from methods.provenance import canonical_json
-from methods.settings import outputs, steps
+from methods.settings import digests, outputs, steps
 from methods.settings.checks import TARGETS
 from methods.settings.load import load_config, load_study
 from methods.settings.papers import resolve_recipe
@@ -1023,10 +1023,10 @@ def test_steps_and_head_are_told_to_several_labels_and_to_nothing_else(tmp_path)
 
 def test_the_code_of_several_labels_concerns_no_evaluation_of_one(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr("methods.settings.steps.source_digest", lambda modules: asked.append(list(modules)))
+    monkeypatch.setattr("methods.settings.digests.source_digest", lambda modules: asked.append(list(modules)))
     study = study_of(tmp_path)
     for name in ("digits", "mosaics"):
-        steps.evaluate_digest(study, study.runs(name)[0])
+        digests.evaluate_digest(study, study.runs(name)[0])
     assert asked == [["methods.metrics.evaluation"], ["methods.metrics.evaluation", "methods.metrics.multilabel"]]
 
 
@@ -1102,9 +1102,9 @@ def test_settings_of_prepared_images_hold_what_identifies_them(tmp_path):
 
 def test_a_study_is_checked_without_torch_or_pandas():
     code = (
-        "import sys; from methods.settings.load import load_study; from methods.settings import outputs, steps\n"
+        "import sys; from methods.settings.load import load_study; from methods.settings import digests\n"
         "study = load_study({'papers': ['demo']})\n"
-        "[steps.train_digest(study, run) for name in study.evaluate for run in study.runs(name)]\n"
+        "[digests.train_digest(study, run) for name in study.evaluate for run in study.runs(name)]\n"
         "print({'torch', 'pandas', 'torchvision'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

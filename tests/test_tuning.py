@@ -33,7 +33,7 @@ from methods.reporting.tables.main import make as main_table
 from methods.reporting.tables.ranks import make as ranks_table
 from methods.scores.base import fit_instances, score_instances
 from methods.scores.tuning import candidates, on_features, resolved, tune
-from methods.settings import outputs, steps, tuning
+from methods.settings import digests, outputs, steps, tuning
 from methods.settings.load import load_study
 from methods.settings.parts import complete_part
 from methods.settings.study import Run
@@ -506,7 +506,7 @@ def test_fits_on_validation_reads_an_instance():
 
 def test_what_is_tuned_decides_the_code_a_tuning_depends_on(tmp_path):
     digests = [
-        steps.tune_digest(study_of(tmp_path, paper(scores)), DIGITS)
+        digests.tune_digest(study_of(tmp_path, paper(scores)), DIGITS)
         for scores in ({"knn": KNN}, {"knn": KNN, "msp": {"score": "msp"}}, {"knn": KNN, "odin": ODIN})
     ]
     assert digests[0] == digests[1] != digests[2]
@@ -525,18 +525,18 @@ def edited(monkeypatch, module):
 
 def test_a_tuning_depends_on_the_metrics_it_goes_by(tmp_path, monkeypatch):
     study = study_of(tmp_path, paper({"knn": KNN}))
-    before = steps.tune_digest(study, DIGITS), steps.score_digest(study, DIGITS)
+    before = digests.tune_digest(study, DIGITS), digests.score_digest(study, DIGITS)
     edited(monkeypatch, "methods.metrics.ranking")
-    after = steps.tune_digest(study, DIGITS), steps.score_digest(study, DIGITS)
+    after = digests.tune_digest(study, DIGITS), digests.score_digest(study, DIGITS)
     assert before[0] != after[0]
     assert before[1] == after[1]
 
 
 def test_scoring_through_the_network_depends_on_no_metric(tmp_path, monkeypatch):
     study = study_of(tmp_path, paper({"odin": {"score": "odin"}}))
-    before = steps.network_score_digest(study, DIGITS)
+    before = digests.network_score_digest(study, DIGITS)
     edited(monkeypatch, "methods.metrics.ranking")
-    assert steps.network_score_digest(study, DIGITS) == before
+    assert digests.network_score_digest(study, DIGITS) == before
 
 
 @pytest.mark.parametrize(

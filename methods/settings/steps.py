@@ -1,19 +1,18 @@
-"""What each step of the chain is told: the canonical settings that shape its result, and the modules it names.
+"""What each step of the chain is told: the canonical settings that shape its result.
 
 Settings hold nothing that leaves the result as it is (labels, captions, devices), so that changing such a thing
 reruns nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from methods.provenance import fingerprint
-from methods.registry import module_name, records
+from methods.registry import records
 from methods.settings import tuning
 from methods.settings.imports import import_settings
 from methods.settings.pretrained import ROLE, weights_file
 from methods.settings.study import Run, Study
-from methods.source_digest import source_digest
 from methods.training.switches import resolve_switches, told_switches
 
 TRAINED = (
@@ -31,8 +30,6 @@ PREPARED = ("count", "list", "list_sha256", "select", "exclude", "ids_sha256", "
 # Switches that shape other settings, not the training itself
 _SETTLED = ("checkpoint_rule", "eval_transform", "final_model", "train_eval_norm")
 TAIL_KEYS = ("head_classes", "tail_steps")  # of benchmarks with several labels an image
-_VIEWS = "methods.features.random_views"
-_NETWORK_SCORES = ("methods.features.network_scores", _VIEWS, "methods.features.score_store", "methods.training.device")
 
 
 def prepare_settings(study: Study, dataset: str, split: str, render: Mapping[str, Any]) -> dict[str, Any]:
@@ -226,60 +223,6 @@ def evaluate_settings(study: Study, run: Run) -> dict[str, Any]:
     return {**common, "classes": classes, **{key: benchmark[key] for key in TAIL_KEYS if key in benchmark}}
 
 
-def prepare_digest(study: Study, dataset: str, split: str) -> str:
-    """Digest of the code that prepares a split."""
-    reader = study.catalog[dataset]["splits"][split]["reader"]["name"]
-    return source_digest(["methods.data.prepare", module_name("data.readers", reader)])
-
-
-def train_digest(study: Study, run: Run) -> str:
-    """Digest of the engine and of the objective and network the run names, or of the import of a checkpoint."""
-    if "checkpoint" in study.recipe(run):
-        return source_digest(["methods.networks.foreign", "methods.networks.weights", _network_module(study, run)])
-    return source_digest(["methods.training.fit", "methods.networks.weights", *_named(study, run)])
-
-
-def extract_digest(study: Study, run: Run) -> str:
-    """Digest of feature extraction with the network the run names."""
-    engine = ["methods.features.extract", "methods.features.store", "methods.training.device", _VIEWS]
-    return source_digest([*engine, _network_module(study, run)])
-
-
-def score_digest(study: Study, run: Run) -> str:
-    """Digest of the scores the run names."""
-    engine = ["methods.scores.base", "methods.features.score_store"]
-    return source_digest([*engine, *_score_modules(score_settings(study, run))])
-
-
-def tune_digest(study: Study, run: Run) -> str:
-    """Digest of tuning, with the scores that the run tunes and its network if one of them needs it."""
-    chosen = tune_settings(study, run)
-    through = ["methods.features.network_tuning", *_NETWORK_SCORES, _network_module(study, run)]
-    scores = _score_modules({**chosen["arrays"], **chosen["network"]})
-    engine = ["methods.scores.tuning", "methods.features.score_store", *(through if chosen["network"] else ())]
-    return source_digest([*engine, *scores])
-
-
-def evaluate_digest(study: Study, run: Run) -> str:
-    """Digest of the metrics, with those of several labels an image where the benchmark has them."""
-    several = study.benchmarks[run.benchmark]["task"] == "multi_label"
-    return source_digest(["methods.metrics.evaluation", *(["methods.metrics.multilabel"] if several else ())])
-
-
-def network_score_digest(study: Study, run: Run) -> str:
-    """Digest of the network scores that the run names, with its network."""
-    scores = _score_modules(_with_network(study, run, True))
-    return source_digest([*_NETWORK_SCORES, _network_module(study, run), *scores])
-
-
-def _score_modules(instances: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    return {module_name("scores", part["score"]) for part in instances.values()}
-
-
-def _network_module(study: Study, run: Run) -> str:
-    return module_name("networks", study.benchmarks[run.benchmark]["network"]["name"])
-
-
 def scores_need_training_set(study: Study, run: Run) -> bool:
     """Whether a score of the run works on the training embeddings themselves."""
     known = records("scores")
@@ -290,13 +233,3 @@ def scores_use_gpu(study: Study, run: Run) -> bool:
     """Whether a score of the run that is computed from features searches on a GPU where there is one."""
     known = records("scores")
     return any(known[part["score"]].get("accelerated") for part in array_score_settings(study, run).values())
-
-
-def digest(*modules: str) -> str:
-    """Digest of a step that names its modules itself."""
-    return source_digest(modules)
-
-
-def _named(study: Study, run: Run) -> Iterable[str]:
-    yield module_name("objectives", study.recipe(run)["objective"]["name"])
-    yield _network_module(study, run)

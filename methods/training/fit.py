@@ -18,7 +18,7 @@ from torch import nn
 
 from methods import registry
 from methods.data.images import ImageSet
-from methods.errors import ReproError, refuse
+from methods.errors import ReproError
 from methods.metrics.identification import accuracy, mean_average_precision
 from methods.networks.model import Outputs
 from methods.objectives.base import Context, Terms
@@ -34,7 +34,7 @@ from methods.training.optimisers import Stepper
 from methods.training.outliers import forward_with_outliers
 from methods.training.randomness import generator
 from methods.training.schedules import Length
-from methods.training.start import build, refuse_small_batches, training_labels
+from methods.training.start import build, refuse_a_last_batch_of_one, refuse_small_batches, training_labels
 
 _EVALUATION_BATCH = 512
 
@@ -103,7 +103,7 @@ class _Trainer:
             settings, self.device, self.host_labels, acceleration.memory_format(hardware)
         )
         group.share_statistics(self.model)
-        self._refuse_a_last_batch_of_one()
+        refuse_a_last_batch_of_one(settings, len(self.train), self.record["views"])
         self.network = acceleration.compiled(self.model, hardware, self.device)  # of training; weights are the model's
         self.length = self._length()
         refuse_small_batches(self.objective, self._batches(0))
@@ -198,15 +198,6 @@ class _Trainer:
         s = self.settings
         whole = epoch_batches(len(self.train), s["batch"], s["seed"], epoch, drops_last(s["switches"]))
         return whole[: self.length.epoch]
-
-    def _refuse_a_last_batch_of_one(self) -> None:
-        s = self.settings
-        alone = len(self.train) % s["batch"] == 1 and self.record["views"] == 1 and not drops_last(s["switches"])
-        refuse(
-            alone and (s["architecture"]["head"] or {}).get("kind") == "two_layer",
-            f"{len(self.train)} images in batches of {s['batch']} leave a last batch of one, which batch norm cannot "
-            "normalise: choose another batch, or set the switch drop_last.",
-        )
 
     def _length(self) -> Length:
         s = self.settings

@@ -11,6 +11,7 @@ from methods.data.images import ImageSet
 from methods.errors import refuse
 from methods.networks.model import OODModel, build_model
 from methods.objectives.base import Objective, Sizes
+from methods.training.batches import drops_last
 from methods.training.device import seeded
 from methods.training.randomness import generator
 
@@ -55,6 +56,17 @@ def refuse_small_batches(objective: Objective, batches: Iterable[torch.Tensor]) 
         f"An epoch has a batch of {smallest} images, but the objective takes the {objective.least_batch} (top_k) of "
         "lowest energy from each, and the switch last_batch is keep, which stops there as the release does: set "
         "last_batch to clamp_k or drop_last, or choose another batch or top_k.",
+    )
+
+
+def refuse_a_last_batch_of_one(settings: Mapping[str, Any], images: int, views: int) -> None:
+    """Refuse a last batch of a single row, which the batch norm of a two-layer head cannot normalise."""
+    head = (settings["architecture"]["head"] or {}).get("kind")
+    alone = images % settings["batch"] == 1 and views == 1 and not drops_last(settings["switches"])
+    refuse(
+        alone and head == "two_layer",
+        f"{images} images in batches of {settings['batch']} leave a last batch of one, which batch norm cannot "
+        "normalise: choose another batch, or set the switch drop_last.",
     )
 
 
