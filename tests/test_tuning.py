@@ -505,11 +505,11 @@ def test_fits_on_validation_reads_an_instance():
 
 
 def test_what_is_tuned_decides_the_code_a_tuning_depends_on(tmp_path):
-    digests = [
+    found = [
         digests.tune_digest(study_of(tmp_path, paper(scores)), DIGITS)
         for scores in ({"knn": KNN}, {"knn": KNN, "msp": {"score": "msp"}}, {"knn": KNN, "odin": ODIN})
     ]
-    assert digests[0] == digests[1] != digests[2]
+    assert found[0] == found[1] != found[2]
 
 
 def edited(monkeypatch, module):
