@@ -505,6 +505,58 @@ def test_shared_classes_are_found_by_name(first, second, shared):
     assert shared_classes(catalog, "pets", "farm") == shared
 
 
+def test_what_a_set_holds_is_shared_and_what_a_list_lacks_is_not():
+    splits = {"all": {}, "tame": {"lacks": ["Lions", "cat"]}}
+    catalog = {
+        "pets": {"classes": ["cat", "dog", "lion"]},
+        "zoo": {"classes": ["lion", "bear"], "holds": ["cats", "dog"], "splits": splits},
+    }
+    assert shared_classes(catalog, "pets", "zoo") == ["cat", "dog", "lion"]
+    assert shared_classes(catalog, "pets", "zoo", "all") == ["cat", "dog", "lion"]
+    assert shared_classes(catalog, "pets", "zoo", "tame") == ["dog"]
+
+
+FORMS = {
+    "large": {"splits": {"all": {"reader": {}}, "a": {"reader": {}, "list": "a"}}},
+    "small": {
+        "same_pictures_as": "large",
+        "relation": {"of": "whole", "kind": "subset"},
+        "splits": {
+            "all": {"reader": {}},
+            "a": {"reader": {}, "list": "small_a"},
+            "b": {"reader": {}, "list": "small_b"},
+        },
+    },
+    "whole": {"splits": {"all": {"reader": {}}}},
+    "anew": {"relation": {"of": "whole", "kind": "rederived"}, "splits": {"all": {"reader": {}}}},
+    "instead": {"relation": {"of": "whole", "kind": "substitute"}, "splits": {"all": {"reader": {}}}},
+}
+NAMES = {"a": ["x/1.png", "x/2.png"], "small_a": ["x/2.jpg"], "small_b": ["x/1.jpeg.jpg", "y/2.jpg"]}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shared"),
+    [
+        ("large/all", "small/all", True),
+        ("large/a", "small/all", True),
+        ("large/a", "small/a", True),
+        ("large/a", "small/b", False),
+        ("whole/all", "small/b", True),
+        ("whole/all", "anew/all", True),
+        ("anew/all", "small/a", True),
+        ("whole/all", "instead/all", False),
+        ("instead/all", "anew/all", False),
+        ("large/all", "whole/all", False),
+    ],
+)
+def test_forms_and_parts_of_one_set_share_images(monkeypatch, first, second, shared):
+    monkeypatch.setattr(
+        "methods.data.overlap.split_entries", lambda _, dataset, split: NAMES[FORMS[dataset]["splits"][split]["list"]]
+    )
+    one, two = (tuple(part.split("/")) for part in (first, second))
+    assert share_images(FORMS, one, two) == share_images(FORMS, two, one) == shared
+
+
 def test_known_overlaps_of_the_catalog_are_found():
     assert shared_classes(CATALOG, "cifar10", "cifar100") == []
     assert shared_classes(CATALOG, "digits", "svhn") == CATALOG["digits"]["classes"]
@@ -669,6 +721,8 @@ def test_lists_are_not_looked_for_where_they_are_about_to_be_written(tmp_path):
             "pets.splits.test.reader.size is 8.0, expected a whole number",
         ),
         ({"files_of": "dogz"}, "pets.files_of is 'dogz': did you mean 'dogs'?"),
+        ({"same_pictures_as": "dogz"}, "pets.same_pictures_as is 'dogz': did you mean 'dogs'?"),
+        (split_of(lacks=["cat"]), "'list' is a dependency of 'lacks'"),
         ({"files_of": "dogs"}, "pets.files_of is 'dogs', which has no files of its own"),
         ({"task": "single"}, "pets.task is 'single': did you mean 'single_label'?"),
         ({"licens": "free"}, "pets has the unknown key 'licens': did you mean 'licence'?"),

@@ -247,6 +247,14 @@ def test_substitutes_are_starred_and_explained():
     assert r"{LSUN \#1*}" in to_latex(found, "x")
 
 
+def test_outliers_that_may_show_id_classes_are_noted_with_the_reason():
+    exposure = {"title": "Many", "classes": ["cat", "dog"], "reason": "we measure it"}
+    shown = "Outliers (Many) may show classes of the ID set (cat, dog): we measure it."
+    assert shown in table(exposure=exposure).notes
+    nameless = {**exposure, "classes": []}
+    assert "Outliers (Many) may show classes of the ID set: we measure it." in table(exposure=nameless).notes
+
+
 def test_a_table_without_stand_ins_and_gaps_has_no_notes():
     assert table(sets=SETTINGS["sets"][:1], groups=["near"]).notes == []
 

@@ -356,14 +356,16 @@ SEPARATE_IMAGES = [
 ]
 
 
+OUTLIERS_ALLOWED = "benchmarks.mosaics.outlier_exposure.overlap_allowed"
+
+
 def with_outliers(outliers, ood):
     """Changes that give the mosaics these outliers and this OOD set."""
     dataset, split = ood.split("/")
-    exposure = dict(zip(("dataset", "split"), outliers.split("/"), strict=True)) | {
-        "overlap_allowed": "digits are digits"
-    }
+    exposure = dict(zip(("dataset", "split"), outliers.split("/"), strict=True))
     return ANY_SIZE | {
         "benchmarks.mosaics.outlier_exposure": exposure,
+        OUTLIERS_ALLOWED: "digits are digits",
         f"benchmarks.mosaics.ood.{dataset}.split": split,
     }
 
@@ -380,6 +382,47 @@ def test_outliers_and_ood_sets_may_be_separate_parts_of_one_set(tmp_path, first,
     for outliers, ood in ((first, second), (second, first)):
         study = study_of(tmp_path, with_outliers(outliers, ood), {"data.folder": str(tmp_path)})
         assert ood.split("/")[0] in study.benchmarks["mosaics"]["ood"]
+
+
+OVERLAP = {
+    "benchmarks.mosaics.in_distribution": {"dataset": "voc2012_animals", "train": "train_part", "test": "val"},
+    "benchmarks.mosaics.outlier_exposure": {"dataset": "imagenet_1000", "split": "all"},
+}
+MOSAICS_TABLE = {"kind": "main", "benchmark": "mosaics", "caption": ""}
+
+
+@pytest.fixture
+def brought(monkeypatch):
+    """Sets that must be brought count as there."""
+    monkeypatch.setattr("methods.settings.absence.can_be_had", lambda *part: True)
+
+
+def test_outliers_that_show_a_class_of_the_id_set_are_refused(tmp_path):
+    found = refusal(tmp_path, ANY_SIZE | OVERLAP)
+    assert found.startswith(
+        "benchmarks.mosaics.outlier_exposure: imagenet_1000/all shows classes of the ID set (aeropl"
+    )
+    assert found.endswith("or state under overlap_allowed why training may call them unknown")
+    digits = with_outliers("svhn/train", "textures/test")
+    del digits[OUTLIERS_ALLOWED]
+    assert "svhn/train shows classes of the ID set (0, 2, 3, 4, 5, 6, 8)" in refusal(tmp_path, digits)
+
+
+def test_outliers_whose_list_lacks_the_classes_are_taken_without_a_word(tmp_path, brought):
+    study = study_of(tmp_path, ANY_SIZE | OVERLAP | {"benchmarks.mosaics.outlier_exposure.split": "without_voc"})
+    assert "exposure" not in outputs.table_settings(study, "study", MOSAICS_TABLE)
+
+
+def test_the_reason_of_an_overlap_stands_in_tables_of_methods_that_see_outliers(tmp_path, brought):
+    study = study_of(tmp_path, ANY_SIZE | OVERLAP | {OUTLIERS_ALLOWED: "we measure it"})
+    found = outputs.table_settings(study, "study", MOSAICS_TABLE)["exposure"]
+    assert (found["reason"], len(found["classes"])) == ("we measure it", 20)
+    assert "exposure" not in outputs.table_settings(study, "study", {**MOSAICS_TABLE, "methods": ["bce"]})
+
+
+def test_the_reason_of_an_overlap_changes_no_step(tmp_path, brought):
+    one, other = (study_of(tmp_path, ANY_SIZE | OVERLAP | {OUTLIERS_ALLOWED: why}) for why in ("one", "another"))
+    assert everything(one) == everything(other)
 
 
 def test_every_split_shares_images_with_itself():
