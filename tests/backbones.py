@@ -10,7 +10,9 @@ from torch import nn
 def build(**network):
     """A backbone by the entry of a benchmark."""
     from methods.networks.model import build_model
+    from methods.settings.parts import complete_part
 
+    network = complete_part("networks", "name", network, "pretrained")
     return build_model({"network": network, "classes": 5, "head": None, "projector": None}).backbone
 
 

@@ -17,7 +17,7 @@ from tests.test_networks import macs, parameters
 
 RESNETS = {depth: {"name": "resnet", "depth": depth, "weights": "none"} for depth in (18, 34, 50, 101)}
 DENSENET = {"name": "densenet121", "weights": "none"}
-LITE = {"name": "efficientnet_lite0", "weights": "none"}
+LITE = {"name": "efficientnet_lite0", "weights": "none", "norm_momentum": 0.01}
 SOURCE = "efficientnet_lite0_imagenet"
 
 
@@ -142,7 +142,7 @@ def test_torchvision_is_never_asked_to_fetch(monkeypatch):
 def test_other_networks_are_built_without_torchvision():
     code = (
         "import sys; from methods.networks.model import build_model\n"
-        "network = {'name': 'efficientnet_lite0', 'weights': 'none'}\n"
+        "network = {'name': 'efficientnet_lite0', 'weights': 'none', 'norm_momentum': 0.1}\n"
         "build_model({'network': network, 'classes': 2, 'head': None, 'projector': None})\n"
         "import methods.networks.resnet, methods.networks.densenet121\n"
         "print('torchvision' in sys.modules)"
@@ -154,7 +154,7 @@ def test_other_networks_are_built_without_torchvision():
 def run_settings(network, seed=0):
     head = {"kind": "two_layer", "hidden": 6}
     architecture = {"network": network, "classes": 3, "head": head, "projector": None}
-    return {"seed": seed, "architecture": architecture, "objective": {"name": "bce"}}
+    return {"seed": seed, "architecture": architecture, "objective": {"name": "bce"}, "switches": {}}
 
 
 def test_a_run_starts_from_the_weights_and_a_head_of_its_seed(tmp_path):
@@ -212,6 +212,15 @@ def lite_file(tmp_path_factory):
 @pytest.fixture(scope="module")
 def lite(lite_file):
     return build(name="efficientnet_lite0", weights="imagenet", pretrained=str(lite_file)).eval()
+
+
+@pytest.mark.parametrize("momentum", [None, 0.2])
+def test_running_statistics_move_as_published_unless_the_benchmark_says_otherwise(momentum):
+    network = build(name="efficientnet_lite0", weights="none", **({"norm_momentum": momentum} if momentum else {}))
+    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert {norm.momentum for norm in norms} == {momentum or 0.01}
+    assert {norm.eps for norm in norms} == {1e-3}
+    assert len(norms) == 49
 
 
 def photographs(side=224):

@@ -24,6 +24,13 @@ RECORD = {
             "default": "imagenet",
             "description": "what a training starts from: ImageNet weights, or none for training from scratch",
         },
+        "norm_momentum": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "maximum": 1,
+            "default": 0.01,
+            "description": "share of a batch in the running statistics; the published 0.01 lags in short trainings",
+        },
     },
 }
 
@@ -58,7 +65,7 @@ class SameConv2d(nn.Conv2d):
 
 
 def _convolution(channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    norm = nn.BatchNorm2d(channels_out, eps=1e-3, momentum=0.01)
+    norm = nn.BatchNorm2d(channels_out, eps=1e-3)
     return nn.Sequential(SameConv2d(channels_in, channels_out, kernel, stride, groups), norm)
 
 
@@ -104,6 +111,9 @@ class EfficientNetLite0(nn.Module):
 def build(parameters: Mapping[str, Any]) -> EfficientNetLite0:
     """The network of a benchmark's ``network`` entry."""
     network = EfficientNetLite0()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = parameters["norm_momentum"]
     start_from(network, parameters, own_name, ignore=("_fc",))
     return network
 
