@@ -53,7 +53,7 @@ def macs(model, size=32):
 
 def settings(seed=0, network=SMALL, head=None, projector=None):
     parts = architecture(network, 3, head or {"kind": "linear", "hidden": 6}, projector)
-    return {"seed": seed, "architecture": parts, "objective": {"name": "cross_entropy"}}
+    return {"seed": seed, "architecture": parts, "objective": {"name": "cross_entropy"}, "switches": {}}
 
 
 @pytest.mark.parametrize(("network", "encoder"), [(RESNET34, 21_276_992), (RESNET18, 11_168_832)])
