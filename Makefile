@@ -36,8 +36,8 @@ demo: env  ## run the embedded benchmark and print its tables (3 to 6 minutes on
 run: env  ## any Snakemake target, safely after a kill: make run TARGET=tables ARGS='--config seeds=[0]'
 	@$(RUN) $(TARGET) --cores $(CORES) $(ARGS)
 
-test: env-dev  ## run the tests
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(ARGS)
+test: env-dev  ## run the tests, a file a core
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: env-dev  ## ruff, mypy, snakefmt, snakemake --lint
 	$(BIN)/ruff check .
