@@ -1,5 +1,6 @@
 """What several test files share."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -18,7 +19,11 @@ def real_data(tmp_path_factory):
         return Path(folder)
     if not (BUNDLE / "unpack.py").is_file():
         pytest.skip(f"no real data: OOD_REPRO_TEST_DATA is not set and {BUNDLE} does not exist")
-    target = tmp_path_factory.mktemp("real_data")
-    done = subprocess.run([sys.executable, "unpack.py", target], cwd=BUNDLE, capture_output=True, text=True)
+    shared = "PYTEST_XDIST_WORKER" in os.environ  # several processes of one run share a folder above their own
+    base = tmp_path_factory.getbasetemp()
+    target = (base.parent if shared else base) / "real_data"
+    with open(target.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # what is whole already is skipped
+        done = subprocess.run([sys.executable, "unpack.py", target], cwd=BUNDLE, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return target

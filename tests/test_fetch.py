@@ -136,6 +136,7 @@ def break_off(get, place, route=None, **record):
         unreachable(),
         "nonsense://host/file",
     ],
+    ids=lambda bad: "no_server" if isinstance(bad, str) and bad.startswith("http") else None,
 )
 def test_a_bad_source_is_followed_by_its_mirror(get, server, place, bad):
     get(bad, whole(CONTENT))
@@ -940,7 +941,9 @@ def test_a_package_or_file_that_is_not_installed_is_named(tmp_path, change):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("content", [b"no gzip at all", gzip.compress(b"0,1,2\n" * 50)[:-12], b""])
+@pytest.mark.parametrize(
+    "content", [b"no gzip at all", gzip.compress(b"0,1,2\n" * 50)[:-12], b""], ids=["other", "truncated", "empty"]
+)
 def test_a_damaged_package_file_is_refused(tmp_path, monkeypatch, content):
     (tmp_path / "installed").mkdir()
     (tmp_path / "installed" / "a.gz").write_bytes(content)

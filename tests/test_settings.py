@@ -32,7 +32,7 @@ from methods.training.switches import SWITCHES, resolve_switches, switch_problem
 
 ROOT = Path(__file__).resolve().parents[1]
 CATALOG, WEIGHTS = load_catalogs()
-DROP = object()
+DROP = type("Drop", (), {"__repr__": lambda self: "DROP"})()
 PACKAGES = ("objectives", "networks", "scores", "data.readers", "reporting.figures")
 PARTS = [(package, name) for package in PACKAGES for name in registry.records(package)]
 
@@ -961,7 +961,7 @@ def test_no_step_is_told_a_label_or_caption(tmp_path):
         ({"scores.knn10.k": 11}, {"plain", "adapt"}),
         ({"benchmarks.mosaics.normalisation.mean": [0.1, 0.1, 0.1]}, {"bce", "edge"}),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value),
 )
 def test_a_changed_value_changes_the_runs_it_concerns_and_no_other(tmp_path, change, methods):
     before, after = everything(study_of(tmp_path)), everything(study_of(tmp_path, change))

@@ -124,7 +124,7 @@ MNIST_TEST = ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
             {"Imagenet_resize/Imagenet_resize": "Imagenet_resize"},
         ),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value),
 )
 def test_an_unpacked_copy_is_found_where_people_keep_it(tmp_path, split, files, pieces):
     fill(tmp_path, dict.fromkeys(files, b""))
