@@ -46,6 +46,7 @@ def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
                 )
             if names:
                 axis.set(title=f"{label}: {kind}", xlabel="epoch")
+                axis.xaxis.get_major_locator().set_params(integer=True)
                 axis.legend()
             else:
                 axis.set_axis_off()
