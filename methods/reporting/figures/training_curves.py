@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from methods.csv_file import read_csv
 from methods.reporting.figures.sources import Source
@@ -46,7 +47,7 @@ def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
                 )
             if names:
                 axis.set(title=f"{label}: {kind}", xlabel="epoch")
-                axis.xaxis.get_major_locator().set_params(integer=True)
+                axis.xaxis.set_major_locator(MaxNLocator(integer=True))
                 axis.legend()
             else:
                 axis.set_axis_off()
