@@ -1,4 +1,4 @@
-"""What each rule reads: functions of wildcards, checked so that a wrong name is told with the nearest right one."""
+"""What the rules read: functions of wildcards, checked so that a wrong name is told with the nearest right one."""
 
 
 def require_name(what, name, known):
