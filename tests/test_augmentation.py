@@ -10,13 +10,14 @@ from torchvision.transforms import InterpolationMode, RandomResizedCrop
 from torchvision.transforms import functional as tv
 
 from methods.training import augmentation, colour
-from methods.training.augmentation import augment, crop_boxes, normalise, plain, random_crop
+from methods.training.augmentation import augment, crop_boxes, normalise, plain, random_crop, unit_floats
 from methods.training.device import seeded
 
 LEVEL = 1 / 255
 CROP = {"area": [0.2, 1.0], "aspect": [3 / 4, 4 / 3]}
 JITTER = {"probability": 0.8, "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1}
 CONTRASTIVE = {"random_resized_crop": CROP, "horizontal_flip": 0.5, "colour_jitter": JITTER, "grayscale": 0.2}
+CONSTANTS = {"mean": [0.4914, 0.4822, 0.4465], "std": [0.2023, 0.1994, 0.2010]}
 NO_COLOUR = {"probability": 1.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
 
 
@@ -32,6 +33,11 @@ def draws(seed=0):
 def noise(batch=4, height=16, width=16, seed=0):
     """(B, H, W, 3) uint8."""
     return torch.randint(0, 256, (batch, height, width, 3), generator=draws(seed), dtype=torch.uint8)
+
+
+def floats(images):
+    """(B, 3, H, W) in [0, 1]."""
+    return unit_floats(plain(images))
 
 
 def pillow_crop(image, box, size):
@@ -57,13 +63,13 @@ def torchvision_boxes(count, height, width, spec):
         return torch.tensor([RandomResizedCrop.get_params(image, spec["area"], spec["aspect"]) for _ in range(count)])
 
 
-@pytest.mark.parametrize(("height", "width"), [(32, 32), (16, 24)])
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (16, 24), (64, 64), (56, 80)])
 def test_resized_crops_agree_with_pillow(height, width):
     images = noise(40, height, width)
     boxes = crop_boxes(40, height, width, {"area": [0.05, 1.0], "aspect": [0.5, 2.0]}, draws())
     found = augmentation.resized_crop(plain(images), boxes, torch.zeros(40, dtype=torch.bool))
     expected = [pillow_crop(i, b.tolist(), (height, width)) for i, b in zip(images, boxes, strict=True)]
-    assert (found - torch.stack(expected)).abs().max() <= 1.5 * LEVEL
+    assert (unit_floats(found) - torch.stack(expected)).abs().max() <= 1.5 * LEVEL
 
 
 @pytest.mark.parametrize("box", [[0, 0, 1, 1], [31, 0, 1, 32], [5, 3, 2, 27], [1, 0, 31, 32], [0, 0, 32, 32]])
@@ -74,20 +80,31 @@ def test_the_smallest_and_largest_crops_agree_with_pillow(box):
     assert (found - expected).abs().max() <= 1.5 * LEVEL
 
 
-def test_a_crop_of_the_whole_image_is_the_image():
-    images = plain(noise())
-    boxes = torch.tensor([[0, 0, 16, 16]] * 4)
-    assert torch.equal(augmentation.resized_crop(images, boxes, torch.zeros(4, dtype=torch.bool)), images)
+def test_crops_of_large_images_on_a_processor_are_pillows_to_the_last_bit():
+    images, boxes = noise(40, 64, 64), crop_boxes(40, 64, 64, CROP, draws())
+    found = augmentation.resized_crop(plain(images), boxes, torch.zeros(40, dtype=torch.bool))
+    assert found.dtype == torch.uint8
+    expected = torch.stack([pillow_crop(i, b.tolist(), (64, 64)) for i, b in zip(images, boxes, strict=True)])
+    assert torch.equal(found, expected.mul(255).round().to(torch.uint8))
 
 
-def test_a_crop_reads_no_pixel_outside_its_box():
-    images, box = torch.ones(1, 3, 16, 16), torch.tensor([[2, 3, 5, 7]])
-    images[:, :, 2:7, 3:10] = 0
-    assert augmentation.resized_crop(images, box, torch.tensor([False])).abs().max() == 0
+@pytest.mark.parametrize("side", [16, 64])
+def test_a_crop_of_the_whole_image_is_the_image(side):
+    images, boxes = noise(4, side, side), torch.tensor([[0, 0, side, side]] * 4)
+    found = augmentation.resized_crop(plain(images), boxes, torch.zeros(4, dtype=torch.bool))
+    assert torch.equal(unit_floats(found), floats(images))
 
 
-def test_crops_are_mirrored_where_asked():
-    images, boxes = plain(noise()), crop_boxes(4, 16, 16, CROP, draws())
+@pytest.mark.parametrize("side", [16, 64])
+def test_a_crop_reads_no_pixel_outside_its_box(side):
+    images, box = torch.full((1, side, side, 3), 255, dtype=torch.uint8), torch.tensor([[2, 3, 5, 7]])
+    images[:, 2:7, 3:10] = 0
+    assert augmentation.resized_crop(plain(images), box, torch.tensor([False])).max() == 0
+
+
+@pytest.mark.parametrize("side", [16, 64])
+def test_crops_are_mirrored_where_asked(side):
+    images, boxes = plain(noise(4, side, side)), crop_boxes(4, side, side, CROP, draws())
     flip = torch.tensor([True, False, True, False])
     kept = augmentation.resized_crop(images, boxes, torch.zeros(4, dtype=torch.bool))
     found = augmentation.resized_crop(images, boxes, flip)
@@ -97,7 +114,7 @@ def test_crops_are_mirrored_where_asked():
 @pytest.mark.parametrize("crop", [{}, {"random_resized_crop": {"area": [1.0, 1.0], "aspect": [1.0, 1.0]}}])
 def test_flips_are_exact_and_as_frequent_as_asked(crop):
     images = noise(2000, 4, 4)
-    views, x = augment(images, {**crop, "horizontal_flip": 0.3}, draws()), plain(images)
+    views, x = unit_floats(augment(images, {**crop, "horizontal_flip": 0.3}, draws())), floats(images)
     kept, flipped = ((views == y).flatten(1).all(1) for y in (x, x.flip(3)))
     assert (kept ^ flipped).all()
     assert share_is_near(flipped.float().mean().item(), 0.3, 2000)
@@ -111,7 +128,7 @@ def test_nothing_asked_changes_nothing():
 @pytest.mark.parametrize("padding", [1, 2])
 def test_random_crops_are_windows_of_the_padded_image_at_every_place_alike(padding):
     count, places = 1800, (2 * padding + 1) ** 2
-    x = plain(noise(1, 6, 7)).expand(count, -1, -1, -1)
+    x = floats(noise(1, 6, 7)).expand(count, -1, -1, -1)
     padded = torch.nn.functional.pad(x[0], [padding] * 4)
     steps = range(2 * padding + 1)
     windows = torch.stack([padded[:, i : i + 6, j : j + 7] for i in steps for j in steps])
@@ -191,7 +208,7 @@ def test_crop_boxes_lie_inside_the_image(height, width, area):
 )
 def test_colour_operations_agree_with_torchvision(name, factors, reference, monkeypatch):
     monkeypatch.setattr(colour, "_LUMA", (0.2989, 0.587, 0.114))  # torchvision rounds Pillow's 0.299 on tensors
-    images = plain(noise(len(factors), 32, 32))
+    images = floats(noise(len(factors), 32, 32))
     images[:, :, :4] = images[:, :1, :4]  # gray pixels have no hue
     images[:, :, 4] = images[:, :, 4].round()  # corners of the colour cube
     found = colour.OPERATIONS[name](images, torch.tensor(factors))
@@ -204,7 +221,7 @@ def test_colour_operations_agree_with_torchvision(name, factors, reference, monk
 )
 def test_luminance_is_weighted_as_by_pillow(name, reference):
     images, factors = noise(6, 32, 32), torch.linspace(0.5, 1.5, 6)
-    found = colour.OPERATIONS[name](plain(images), factors)
+    found = colour.OPERATIONS[name](floats(images), factors)
     pictures = [reference(Image.fromarray(i.numpy()), f) for i, f in zip(images, factors.tolist(), strict=True)]
     expected = torch.stack([torch.from_numpy(np.array(p)).permute(2, 0, 1) / 255 for p in pictures])
     assert (found - expected).abs().max() <= 1.5 * LEVEL
@@ -212,7 +229,7 @@ def test_luminance_is_weighted_as_by_pillow(name, reference):
 
 def test_gray_images_equal_those_of_pillow():
     images = noise(6, 32, 32)
-    found = colour.grayscale(plain(images), torch.ones(6, dtype=torch.bool))
+    found = colour.grayscale(floats(images), torch.ones(6, dtype=torch.bool))
     expected = torch.stack([torch.from_numpy(np.array(Image.fromarray(i.numpy()).convert("L"))) / 255 for i in images])
     assert (found - expected[:, None]).abs().max() <= LEVEL
 
@@ -222,7 +239,7 @@ def test_gray_images_are_as_frequent_as_asked_and_the_rest_is_untouched():
     views = augment(images, {"grayscale": 0.2}, draws())
     gray = (views == views[:, :1]).flatten(1).all(1)
     assert share_is_near(gray.float().mean().item(), 0.2, 2000)
-    assert torch.equal(views[~gray], plain(images)[~gray])
+    assert torch.equal(views[~gray], floats(images)[~gray])
 
 
 @pytest.mark.parametrize("name", ["brightness", "contrast", "saturation", "hue"])
@@ -230,12 +247,12 @@ def test_jittered_images_are_as_frequent_as_asked(name):
     images = noise(2000, 4, 4)
     spec = {**NO_COLOUR, "probability": 0.8, name: 0.4}
     views = augment(images, {"colour_jitter": spec}, draws())
-    changed = (views != plain(images)).flatten(1).any(1)
+    changed = (views != floats(images)).flatten(1).any(1)
     assert share_is_near(changed.float().mean().item(), 0.8, 2000)
 
 
 def test_jitter_of_no_strength_or_probability_changes_nothing():
-    x = plain(noise())
+    x = floats(noise())
     assert torch.equal(colour.colour_jitter(x, NO_COLOUR, draws()), x)
     assert torch.equal(colour.colour_jitter(x, {**JITTER, "probability": 0.0}, draws()), x)
 
@@ -295,24 +312,38 @@ def test_the_images_given_are_not_modified():
     images = noise()
     before = images.clone()
     augment(images, {**CONTRASTIVE, "random_crop": {"padding": 2}}, draws())
-    plain(images)
+    floats(images)
+    normalise(plain(images), CONSTANTS)
     assert torch.equal(images, before)
 
 
 def test_colour_changes_do_not_modify_their_input():
-    x = plain(noise())
+    x = floats(noise())
     before = x.clone()
     colour.colour_jitter(x, {**JITTER, "probability": 1.0}, draws())
     colour.grayscale(x, torch.ones(4, dtype=torch.bool))
     assert torch.equal(x, before)
 
 
-def test_plain_is_the_image_over_255():
+def test_floats_are_the_image_over_255():
     images = noise()
-    assert torch.equal(plain(images), torch.stack([tv.to_tensor(i.numpy()) for i in images]))
+    assert torch.equal(floats(images), torch.stack([tv.to_tensor(i.numpy()) for i in images]))
 
 
-def test_normalise_agrees_with_torchvision():
-    constants = {"mean": [0.4914, 0.4822, 0.4465], "std": [0.2023, 0.1994, 0.2010]}
-    x = plain(noise())
-    torch.testing.assert_close(normalise(x, constants), tv.normalize(x, constants["mean"], constants["std"]))
+@pytest.mark.parametrize("count", [1, 4, 9])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_normalise_agrees_with_torchvision_for_levels_and_for_floats(count, layout):
+    images = noise(count, 6, 7)
+    expected = tv.normalize(floats(images), CONSTANTS["mean"], CONSTANTS["std"])
+    for x in (floats(images), plain(images)):
+        found = normalise(x.contiguous(memory_format=layout), CONSTANTS)
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("crop", [{"random_resized_crop": CROP}, {"random_crop": {"padding": 2}}, {}])
+def test_views_without_colour_changes_stay_levels_as_long_as_they_can(crop):
+    images = noise(5, 64, 64)
+    views = augment(images, {**crop, "horizontal_flip": 0.5}, draws())
+    assert views.dtype == torch.uint8
+    gray = augment(images, {**crop, "horizontal_flip": 0.5, "grayscale": 0.0}, draws())
+    assert torch.equal(gray, unit_floats(views))

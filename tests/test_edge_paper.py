@@ -35,6 +35,7 @@ def test_all_methods_have_the_network_and_training_of_the_readme_command(name):
         "momentum": 0.9,
         "nesterov": True,
         "weight_decay": 1e-4,
+        "backbone_rate_share": 1.0,
     }
     assert own["schedule"]["name"] == "one_cycle"
     assert (own["epochs"], own["batch"]) == (100, 128)
@@ -81,6 +82,7 @@ def test_joint_energy_is_trained_as_upstream():
     own = recipe("bce_adam", "voc-densenet")
     assert (own["optimiser"]["name"], own["optimiser"]["learning_rate"]) == ("adam", 1e-4)
     assert own["optimiser"]["weight_decay"] == 0
+    assert own["optimiser"]["learning_rate"] * own["optimiser"]["backbone_rate_share"] == pytest.approx(1e-5)
     assert (own["epochs"], own["batch"], own["schedule"]["name"]) == (50, 200, "constant")
     assert own["selection"] == {"rule": "last"}
 

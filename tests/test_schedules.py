@@ -215,6 +215,26 @@ def test_norms_and_biases_are_a_group_without_decay_where_they_are_not(optimiser
 
 @pytest.mark.parametrize("optimiser", [SGD, ADAM])
 @pytest.mark.parametrize("decayed", [True, False])
+def test_the_backbone_gets_its_share_of_the_rate_and_the_rest_all_of_it(optimiser, decayed):
+    model, spec = network(), {**optimiser, "backbone_rate_share": 0.1}
+    settings = {
+        "optimiser": spec,
+        "schedule": WARMUP,
+        "switches": {**SWITCHES, "weight_decay_on_norm": decayed},
+        "precision": "fp32",
+    }
+    engine = Stepper(model, settings, CONTRASTIVE, torch.device("cpu"), backbone=model[:2])
+    for step in (5, 2000):
+        engine.set_rate(step)
+        rates = {id(p): group["lr"] for group in engine.optimiser.param_groups for p in group["params"]}
+        whole = warmup_cosine(step, 0.1, CONTRASTIVE, WARMUP)
+        assert [rates[id(p)] for p in model.parameters()] == [pytest.approx(0.1 * whole)] * 4 + [whole] * 2
+    decays = {id(p): g["weight_decay"] for g in engine.optimiser.param_groups for p in g["params"]}
+    assert [decays[id(p)] > 0 for p in model.parameters()] == [p.ndim > 1 or decayed for p in model.parameters()]
+
+
+@pytest.mark.parametrize("optimiser", [SGD, ADAM])
+@pytest.mark.parametrize("decayed", [True, False])
 def test_a_step_without_gradient_shrinks_what_is_decayed_and_nothing_else(optimiser, decayed):
     model = network()
     engine = stepper({"name": "constant"}, Length(9, 3), optimiser, model, weight_decay_on_norm=decayed)

@@ -681,6 +681,7 @@ def test_defaults_are_filled_into_recipes_networks_and_scores(tmp_path):
         "momentum": 0.9,
         "nesterov": True,
         "weight_decay": 0.0,
+        "backbone_rate_share": 1.0,
     }
     assert recipe["selection"] == {"rule": "last"}
     assert recipe["augmentation"] == {"random_crop": {"padding": 4}}

@@ -34,8 +34,8 @@ class RandomViews:
     def _view(self, number: int) -> np.ndarray:
         image = torch.from_numpy(np.array(self.pixels[number : number + 1]))
         draw = generator(self.seed, f"evaluation view {self.name}", 0, number)
-        view = augment(image, self.augmentation, draw)[0].mul(255).round().clamp(0, 255)
-        return view.permute(1, 2, 0).to(torch.uint8).numpy()
+        view = augment(image, self.augmentation, draw)[0].permute(1, 2, 0)
+        return (view.mul(255).round().clamp(0, 255).to(torch.uint8) if view.is_floating_point() else view).numpy()
 
 
 def evaluated_images(images: ImageSet, settings: Mapping[str, Any]) -> ImageSet:

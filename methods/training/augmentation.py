@@ -1,8 +1,8 @@
 """Random views of a whole batch at once, on the training device.
 
-Images stay uint8 until they are augmented. The parameters of every image are drawn on the CPU from a generator
-that depends on (seed, epoch, step) and sent to the device, so no step waits for the device. Crop, scaling and flip are
-one bilinear sampling of every image, which equals Pillow's.
+Images stay uint8 as long as they can. The parameters of every image are drawn on the CPU from a generator that depends
+on (seed, epoch, step) and sent to the device, so no step waits for the device. Crop and scaling are Pillow's bilinear
+ones: one sampling of the whole batch or, for photographs on a CPU, image by image in whole levels.
 """
 
 import math
@@ -10,13 +10,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch.nn.functional import grid_sample
+from torch.nn.functional import grid_sample, interpolate
 
 from methods.training.colour import colour_jitter, grayscale
 from methods.training.device import upload
 from methods.training.distributed import Share
 
 _TRIES = 10  # draws of a random crop before the centre is taken, as in torchvision
+_ONE_BY_ONE = 48 * 48  # pixels of an image from which a CPU is faster by one call an image than by one a batch
+_CHUNK = 4  # images whose float copy stays in a CPU's cache between two passes over it
 
 
 def augment(
@@ -31,7 +33,7 @@ def augment(
         share: the part of a batch that ``images`` are; parameters are drawn for all of it. By default its whole.
 
     Returns:
-        (B, 3, H, W) float32 in [0, 1].
+        (B, 3, H, W): uint8 levels or float32 in [0, 1], whichever the last change made; ``normalise`` takes both.
     """
     height, width = images.shape[1:3]
     share = share or Share(len(images), slice(None))
@@ -46,21 +48,48 @@ def augment(
     if "random_crop" in spec:
         x = random_crop(x, spec["random_crop"]["padding"], generator, share)
     if "colour_jitter" in spec:
-        x = colour_jitter(x, spec["colour_jitter"], generator, share)
+        x = colour_jitter(unit_floats(x), spec["colour_jitter"], generator, share)
     if "grayscale" in spec:
-        x = grayscale(x, (torch.rand(batch, generator=generator) < spec["grayscale"])[part])
+        x = grayscale(unit_floats(x), (torch.rand(batch, generator=generator) < spec["grayscale"])[part])
     return x
 
 
 def normalise(x: torch.Tensor, normalisation: Mapping[str, Any]) -> torch.Tensor:
-    """Subtract the channel means of (B, 3, H, W) images and divide by the standard deviations."""
-    mean, std = (upload(torch.tensor(normalisation[key])[:, None, None], x.device) for key in ("mean", "std"))
+    """Subtract the channel means of (B, 3, H, W) images and divide by the standard deviations.
+
+    Args:
+        x: uint8 levels or float32 in [0, 1].
+        normalisation: ``mean`` and ``std`` of the three channels on the scale of [0, 1].
+
+    Returns:
+        (B, 3, H, W) float32.
+    """
+    mean, std = (torch.tensor(normalisation[key]) for key in ("mean", "std"))
+    if x.dtype == torch.uint8:
+        return _normalise_levels(x, mean, std)
+    mean, std = (upload(value[:, None, None], x.device) for value in (mean, std))
     return (x - mean).div_(std)  # in place: a second array of this size costs more than the division
 
 
+def _normalise_levels(x: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+    """One multiplication and addition for each level, along rows of pixels: channels are innermost in memory."""
+    rows = x.permute(0, 2, 3, 1).flatten(2)
+    factor, offset = (upload(v.repeat(x.shape[3]), x.device) for v in (1 / (255 * std), -mean / std))
+    out = torch.empty(rows.shape, device=x.device)
+    size = _CHUNK if x.device.type == "cpu" else len(x)
+    for chunk, target in zip(rows.split(size), out.split(size), strict=True):
+        torch.addcmul(offset, chunk.float(), factor, out=target)
+    return out.unflatten(2, (-1, len(mean))).permute(0, 3, 1, 2)
+
+
 def plain(images: torch.Tensor) -> torch.Tensor:
-    """(B, H, W, 3) uint8 to (B, 3, H, W) float32 in [0, 1], nothing else."""
-    return images.permute(0, 3, 1, 2).float().div_(255)
+    """(B, H, W, 3) uint8 as (B, 3, H, W), nothing else."""
+    return images.permute(0, 3, 1, 2)
+
+
+def unit_floats(x: torch.Tensor) -> torch.Tensor:
+    """Levels as float32 in [0, 1], contiguous; what is float stays."""
+    return x if x.is_floating_point() else x.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
 
 def crop_boxes(
@@ -93,11 +122,31 @@ def _centre_box(height: int, width: int, aspect: list[float]) -> list[int]:
 
 
 def resized_crop(x: torch.Tensor, boxes: torch.Tensor, flip: torch.Tensor) -> torch.Tensor:
-    """Crop (B, 3, H, W) images to ``boxes`` (B, 4), scale back to (H, W), mirror where ``flip`` (B,) holds.
+    """Crop (B, 3, H, W) uint8 images to ``boxes`` (B, 4), scale back to (H, W), mirror where ``flip`` (B,) holds.
 
     A crop is never larger than its image, so scaling never shrinks, and bilinear weights are those of two neighbours.
+
+    Returns:
+        (B, 3, H, W): float32 in [0, 1] or, for large images on a CPU, uint8, rounded as Pillow rounds.
     """
-    boxes, flip = upload(boxes, x.device), upload(flip, x.device)
+    one_by_one = x.device.type == "cpu" and x.shape[2] * x.shape[3] >= _ONE_BY_ONE
+    return (_crop_each if one_by_one else _crop_batch)(x, boxes, flip)
+
+
+def _crop_each(x: torch.Tensor, boxes: torch.Tensor, flip: torch.Tensor) -> torch.Tensor:
+    """The processor's instructions for bytes do four times what they do for floats; rows, then columns."""
+    out = torch.empty_like(x)
+    size = list(x.shape[2:])
+    for number, ((top, left, height, width), mirrored) in enumerate(zip(boxes.tolist(), flip.tolist(), strict=True)):
+        box = x[number : number + 1, :, top : top + height, left : left + width]
+        view = interpolate(box, size=size, mode="bilinear", align_corners=False, antialias=True)
+        out[number] = (view.flip(3) if mirrored else view)[0]
+    return out
+
+
+def _crop_batch(x: torch.Tensor, boxes: torch.Tensor, flip: torch.Tensor) -> torch.Tensor:
+    """One sampling of all images."""
+    x, boxes, flip = unit_floats(x), upload(boxes, x.device), upload(flip, x.device)
     height, width = x.shape[2:]
     rows = sampling_places(boxes[:, 0], boxes[:, 2], height)
     columns = sampling_places(boxes[:, 1], boxes[:, 3], width)
@@ -128,7 +177,7 @@ def random_crop(x: torch.Tensor, padding: int, generator: torch.Generator, share
     rows = place[0][:, None] + torch.arange(height, device=x.device)
     columns = place[1][:, None] + torch.arange(width, device=x.device)
     image = torch.arange(batch, device=x.device)[:, None, None]
-    return padded.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
+    return padded.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 def _flip(x: torch.Tensor, flip: torch.Tensor) -> torch.Tensor:

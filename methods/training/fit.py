@@ -111,7 +111,7 @@ class _Trainer:
         # An objective's own parameters get their whole gradient in every process, the network's only a part.
         add_up = partial(group.sum_gradients, list(self.model.parameters()))
         fused = hardware.get("fused_optimiser", False)
-        self.stepper = Stepper(learns, settings, self.length, self.device, add_up, fused)
+        self.stepper = Stepper(learns, settings, self.length, self.device, add_up, fused, self.model.backbone)
         in_autocast = settings["switches"].get("criterion_precision") == "autocast"
         self.criterion_precision = settings["precision"] if in_autocast else "fp32"
         self.progress = ckpt.Progress()

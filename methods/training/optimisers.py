@@ -26,12 +26,14 @@ class Stepper:
         device: torch.device,
         after_backward: Callable[[], None] = lambda: None,
         fused: bool = False,
+        backbone: nn.Module | None = None,
     ) -> None:
         self.after_backward = after_backward  # where several processes add up their gradients
         self.spec, self.switches = settings["optimiser"], settings["switches"]
         self.schedule = {**settings["schedule"], **self.switches}  # some schedules have a quirk of their own
         self.length = length
-        self.optimiser = make_optimiser(parameter_groups(model, self.spec, self.switches), self.spec, fused)
+        groups = parameter_groups(model, self.spec, self.switches, backbone)
+        self.optimiser = make_optimiser(groups, self.spec, fused)
         self.scaler = torch.amp.GradScaler(device.type, enabled=settings["precision"] == "fp16")
         self.rate = self.spec["learning_rate"]
         self.skipped = False
@@ -45,7 +47,7 @@ class Stepper:
             self.rate = schedule(timed, self.spec["learning_rate"], self.length, self.schedule)
         cycles = self.schedule["name"] == "one_cycle" and self.switches["momentum_cycling"]
         for group in self.optimiser.param_groups:
-            group["lr"] = self.rate
+            group["lr"] = self.rate * group["rate_share"]
             if cycles:
                 _set_momentum(group, one_cycle_momentum(step, self.length))
 
@@ -76,14 +78,27 @@ class Stepper:
             self.scaler.load_state_dict(kept)
 
 
-def parameter_groups(model: nn.Module, spec: Mapping[str, Any], switches: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """All weights with weight decay; vectors (batch norm, biases) without it where the switch says so."""
-    weights = list(model.parameters())
-    if switches["weight_decay_on_norm"]:
-        return [{"params": weights, "weight_decay": spec["weight_decay"]}]
+def parameter_groups(
+    model: nn.Module, spec: Mapping[str, Any], switches: Mapping[str, Any], backbone: nn.Module | None = None
+) -> list[dict[str, Any]]:
+    """All weights with weight decay; vectors (batch norm, biases) without it where the switch says so.
+
+    Those of ``backbone`` are groups of their own where the recipe gives it another rate.
+    """
+    share = spec.get("backbone_rate_share", 1.0)
+    slow = {id(w) for w in backbone.parameters()} if backbone is not None and share != 1 else set()
+    decayed = {id(w) for w in model.parameters() if w.ndim > 1 or switches["weight_decay_on_norm"]}
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for weight in model.parameters():
+        groups.setdefault((id(weight) in slow, id(weight) in decayed), []).append(weight)
     return [
-        {"params": [w for w in weights if w.ndim > 1], "weight_decay": spec["weight_decay"]},
-        {"params": [w for w in weights if w.ndim <= 1], "weight_decay": 0.0},
+        {
+            "params": groups[kind],
+            "weight_decay": spec["weight_decay"] if kind[1] else 0.0,
+            "rate_share": share if kind[0] else 1.0,
+        }
+        for kind in ((True, True), (True, False), (False, True), (False, False))
+        if kind in groups
     ]
 
 
