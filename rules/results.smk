@@ -30,7 +30,7 @@ rule make_table:
         ),
         caption=lambda wildcards: table_entry(wildcards)["caption"],
         digest=lambda wildcards: digests.digest(
-            f"methods.reporting.tables.{table_entry(wildcards)['kind']}", "methods.reporting.layout"
+            f"methods.reporting.tables.{table_entry(wildcards)['kind']}", "methods.reporting.latex"
         ),
     message:
         "table {wildcards.name} of {wildcards.paper}"

@@ -17,7 +17,15 @@ from methods.metrics.counts import count, rank
 from methods.metrics.openset import oscr
 from methods.metrics.ranking import auroc, detection_error, detection_metrics
 from methods.metrics.ranks import average_ranks, critical_difference
-from methods.metrics.uncertainty import STATISTICS, bootstrap, bootstrap_intervals, paired_intervals, t_interval
+from methods.metrics.seeds import spread
+from methods.metrics.uncertainty import (
+    STATISTICS,
+    bootstrap,
+    bootstrap_intervals,
+    exceeds_noise,
+    paired_intervals,
+    t_interval,
+)
 
 repeatable = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 tied = st.lists(st.integers(-4, 4), min_size=1, max_size=25).map(lambda values: np.array(values, dtype=float))
@@ -351,3 +359,24 @@ def test_comparisons_by_ranks_of_too_little_are_refused():
         critical_difference(4, 5, level=5)
     with pytest.raises(ReproError, match="A value is missing, NaN or infinite"):
         average_ranks(np.array([[1, 2], [3, np.nan], [5, 6]]))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ([0.90, 0.91, 0.92], [0.88, 0.885, 0.89]),
+        ([0.90, 0.91, 0.92], [0.85, 0.95, 0.90]),
+        ([0.5, 0.6], [0.1, 0.2]),
+        ([0.5, 0.501], [0.1, 0.2, 0.3, 0.15]),
+    ],
+)
+def test_a_difference_exceeds_the_noise_where_welchs_test_says_so(first, second):
+    p = stats.ttest_ind(first, second, equal_var=False).pvalue
+    assert exceeds_noise(spread(first), spread(second)) == (p < 0.05)
+    assert exceeds_noise(spread(second), spread(first)) == (p < 0.05)
+
+
+def test_one_seed_never_exceeds_the_noise_and_no_noise_is_always_exceeded():
+    assert not exceeds_noise(spread([0.9]), spread([0.1, 0.1]))
+    assert exceeds_noise(spread([0.9, 0.9]), spread([0.1, 0.1]))
+    assert not exceeds_noise(spread([0.9, 0.9]), spread([0.9, 0.9]))

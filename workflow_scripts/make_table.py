@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from methods import provenance, registry
 from methods.csv_file import read_csv
 from methods.files import write_text
-from methods.reporting.layout import to_csv, to_html, to_latex, to_markdown
+from methods.reporting.latex import to_latex
+from methods.reporting.layout import to_csv, to_html, to_markdown
 from workflow_scripts.job import run_job
 
 if TYPE_CHECKING:

@@ -49,6 +49,22 @@ def interval_of(found: Spread, level: float = 0.95) -> Interval:
     return Interval(found.mean, found.mean - half, found.mean + half, level)
 
 
+def exceeds_noise(first: Spread, second: Spread, level: float = 0.95) -> bool:
+    """Whether two means over seeds differ by more than chance allows (Welch's test).
+
+    One seed does not tell how large the noise is: then the answer is no.
+    """
+    if min(first.count, second.count) < 2:
+        return False
+    parts = [found.std**2 / found.count for found in (first, second)]
+    difference, variance = abs(first.mean - second.mean), sum(parts)
+    if variance == 0:
+        return difference > 0
+    counts = (first.count, second.count)
+    freedom = variance**2 / sum(part**2 / (n - 1) for part, n in zip(parts, counts, strict=True))
+    return bool(difference > float(stdtrit(freedom, (1 + level) / 2)) * math.sqrt(variance))
+
+
 def bootstrap(pairs: Sequence[Pair], replicates: int = 1000, seed: int = 0) -> dict[Metric, np.ndarray]:
     """(P, R) values of every metric for P methods on R resamples of the same images.
 

@@ -9,6 +9,7 @@ from methods.settings.dilation import dilation_problems
 from methods.settings.imports import checkpoint_problems
 from methods.settings.needs import unmet_needs
 from methods.settings.parts import part_problems
+from methods.settings.published import library_problems
 from methods.settings.study import Study
 from methods.settings.tuning import CHOICE_KEYS, fits_on_validation, grid_problems
 from methods.training.switches import switch_problems
@@ -191,6 +192,9 @@ def _outputs(study: Study) -> Iterator[str]:
         for kind in ("tables", "figures"):
             for key, entry in paper[kind].items():
                 yield from _entry(study, f"papers/{name}.yaml.{kind}.{key}", entry)
+        for table in paper["tables"].values():
+            if output_record(table).get("published_values"):
+                yield from library_problems(table.get("published", name))
         for key, figure in paper["figures"].items():
             yield from _figure(study, f"papers/{name}.yaml.figures.{key}", figure)
             yield from _figure_scores(study, paper, f"papers/{name}.yaml.figures.{key}", figure)

@@ -5,7 +5,7 @@ from typing import Any
 
 from methods.data.overlap import shared_classes
 from methods.registry import records
-from methods.settings import steps
+from methods.settings import published, steps
 from methods.settings.check_sets import exposed_classes
 from methods.settings.checks import FIGURE_KEYS, output_record
 from methods.settings.dilation import candidates, shown
@@ -48,6 +48,7 @@ def table_settings(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[s
         "precision": _precision(study, entry["benchmark"], _methods(study, paper, entry)),
         **_exposure(study, paper, entry),
         **_random_views(study, runs),
+        **(published.concerning(study, paper, entry) if output_record(entry).get("published_values") else {}),
     }
 
 
@@ -129,8 +130,11 @@ def figure_sources(study: Study, paper: str, entry: Mapping[str, Any]) -> list[t
 
 
 def possible(study: Study, paper: str, entry: Mapping[str, Any]) -> bool:
-    """Whether the benchmark and a method of a table or figure are in the study, and the seeds that ranks need."""
-    if len(study.config["seeds"]) < output_record(entry).get("least_seeds", 0):
+    """Whether a table or figure has its benchmark, a method, and the seeds or protocols that its kind needs."""
+    record = output_record(entry)
+    if len(study.config["seeds"]) < record.get("least_seeds", 0):
+        return False
+    if record.get("both_protocols") and len(study.config["protocols"]) < 2:
         return False
     if output_record(entry)["needs"] == "dilation":
         return entry["benchmark"] in study.evaluate and bool(candidates(study, entry["benchmark"]))
