@@ -15,7 +15,7 @@ rule train:
         "../envs/ood-repro.yaml"
     threads: cpu_threads
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wildcards, input: 6000 + int(input.size_mb),  # all training images, and a batch's activations
         runtime=2880,
         gpu=TRAIN_GPUS,
     params:

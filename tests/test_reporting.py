@@ -439,6 +439,21 @@ def test_costs_are_means_over_seeds_and_never_compared():
     assert "seeds 0, 1" in found.caption
 
 
+def test_gpu_hours_are_those_of_all_devices_and_shown_where_there_is_a_gpu():
+    own = {**cost(7200)[0], "peak_gpu_bytes": str(2**30), "devices": "4"}
+    runs = [(("palm", "corrected", 0), [own]), (("adapt", "corrected", 0), cost(10))]
+    found = cost_table(SETTINGS, runs)
+    assert [column.name for column in found.columns] == [
+        "Seconds",
+        "GPU hours",
+        "Images/s",
+        "Process memory (MiB)",
+        "GPU memory (MiB)",
+    ]
+    assert [cells[1].mean for cells in found.cells] == [8, 0]
+    assert found.cells[0][4].mean == 1024
+
+
 def test_costs_of_two_protocols_are_not_mixed():
     both = [["palm", protocol, 0] for protocol in ("released", "corrected")]
     runs = [(("palm", "released", 0), cost(1)), (("palm", "corrected", 0), cost(3))]
