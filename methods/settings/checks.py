@@ -23,6 +23,7 @@ TARGETS = frozenset(
         "tables",
         "figures",
         "report",
+        "site",
         "verify",
         "fetch_archive",
         "verify_source",
@@ -39,6 +40,7 @@ TARGETS = frozenset(
         "make_table",
         "make_figure",
         "make_report",
+        "make_site",
         "environment",
     ]
 )
