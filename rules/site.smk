@@ -45,7 +45,7 @@ rule make_site:
     params:
         settings=lambda wildcards: canonical_json(site.site_settings(STUDY)),
         digest=lambda wildcards: site.site_digest(),
-        patterns=canonical_json(SITE_PATTERNS),
+        patterns=lambda wildcards: canonical_json(SITE_PATTERNS),
     message:
         "site in {output.index}"
     script:

@@ -148,6 +148,8 @@ def test_a_metric_is_shown_alone_and_sorted_by_best_first(board):
     assert values == sorted(values)
     board.select_option("#choose-metric", label="Every metric")
     assert len(heads(board)) == 9
+    values = means(column(board, "AUROC ↑"))
+    assert values == sorted(values, reverse=True)
 
 
 def test_a_search_finds_words(board):

@@ -1,6 +1,7 @@
 """The site as a target of the workflow: built from results, again only when something that it shows changed."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -51,8 +52,21 @@ def test_a_second_call_does_nothing_and_a_second_build_gives_the_same_bytes(fini
 def test_a_changed_title_builds_the_site_alone(finished):
     write_inputs(finished, {**PAPER, "title": "Another title"})
     try:
-        text = snakemake(finished, "site", "--dry-run").stdout
-        assert "make_site" in text
-        assert "train" not in text
+        text = snakemake(finished, "site", "--dry-run").stdout.rpartition("Job stats:")[2]
+        jobs = dict(re.findall(r"^(\w+) +(\d+)$", text, re.M))
+        assert jobs == {"make_site": "1", "site": "1", "total": "2"}, text
     finally:
         write_inputs(finished)
+
+
+def test_the_report_is_one_page_with_captions_labels_and_the_record_of_every_run(finished):
+    assert snakemake(finished, "report").returncode == 0
+    text = (finished / "results/papers/micro/report.html").read_text()
+    for category in ("Tables", "Figures", "Environment", "Provenance"):
+        assert f'"{category}"' in text
+    metrics = "results/runs/digits/plain/corrected/seed0/eval-corrected/metrics.csv.provenance.json"
+    for name in (metrics, "results/papers/micro/tables/main.html", "results/papers/micro/figures/curves.svg"):
+        assert name in text
+    assert "Hashes of the runs it was made from" in text
+    assert json.loads((finished / metrics).read_text())["source_digest"] in text
+    assert not re.search(r"<(script|link|img)[^>]+(src|href)=.?(https?:)?//", text)

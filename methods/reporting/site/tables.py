@@ -47,7 +47,8 @@ class ShownTable:
     @property
     def runs(self) -> list[list[Any]]:
         """(method, protocol, seed) of the runs it reads."""
-        return [run for run in self.record["settings"].get("runs", []) if len(run) == 3 and run[1]]
+        runs = self.record["settings"].get("runs", [])
+        return [run for run in runs if isinstance(run, list) and len(run) == 3 and run[1]]
 
 
 def read_table(files: Files, paper: str, entry: Mapping[str, Any]) -> ShownTable:

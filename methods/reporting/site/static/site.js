@@ -100,8 +100,7 @@
     board.metrics.forEach((_, i) => table.column(FIRST_METRIC + i).visible(visible.has(i), false));
     table.column(0).visible(one.benchmark === ALL, false);
     if (sorted) {
-      const last = Math.max(...visible);
-      const by = select("metric").value === PAIR ? board.shown[board.shown.length - 1] : Math.min(last, ...visible);
+      const by = visible.size === 1 ? [...visible][0] : board.shown[board.shown.length - 1];
       table.order([[FIRST_METRIC + by, board.metrics[by][1] < 0 ? "asc" : "desc"]]);
     }
     table.columns.adjust().draw();
