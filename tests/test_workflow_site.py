@@ -25,7 +25,7 @@ def test_the_target_builds_pages_of_everything_in_the_paper(finished):
     for name in ("index.html", "methods/plain.html", "tables/micro/main.html", "figures/micro/curves.svg"):
         assert (site / name).is_file(), name
     data = (site / "assets/leaderboard.js").read_text()
-    assert '"score":"knn"' in data
+    assert '"knn",0,"set:uniform_noise"' in data
     assert not list(finished.glob("results/.site*"))
 
 

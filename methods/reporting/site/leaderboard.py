@@ -159,39 +159,51 @@ def _tuned_notes(settings: Mapping[str, Any], rows: Sequence[Row], runs: Mapping
 
 
 def board_data(board: Board, benchmarks: Mapping[str, str]) -> dict[str, Any]:
-    """What the page's script reads: plain values; a cell is [number to sort by or null, text].
+    """What the page's script reads, labels once: there may be ten thousand rows.
+
+    A row is the number of its group, score, whether it was tuned, target, and a cell a metric: [number to sort by or
+    null, text].
 
     Args:
         board: the rows.
         benchmarks: name -> title with its mark.
     """
+    groups = {row.key: row for row in board.rows}
+    place = {key: number for number, key in enumerate(groups)}
+    targets: dict[str, dict[str, str]] = {}
+    for row in board.rows:
+        targets.setdefault(row.key[0], {})[row.target] = row.target_label
     return {
         "metrics": [[metric_name(m), direction(m), metric_name(m) + arrow(m)] for m in board.metrics],
         "shown": [board.metrics.index(m) for m in DEFAULT if m in board.metrics],
         "benchmarks": benchmarks,
-        "rows": [_plain(row, board.metrics) for row in board.rows],
+        "groups": [_group(row) for row in groups.values()],
+        "scores": {row.score: row.score_label.removesuffix(MARK) for row in board.rows},
+        "targets": targets,
+        "rows": [
+            [place[row.key], row.score, int(row.tuned), row.target]
+            + [_pair(row.cells.get(metric, "n/a")) for metric in board.metrics]
+            for row in board.rows
+        ],
     }
 
 
-def _plain(row: Row, metrics: Sequence[Metric]) -> dict[str, Any]:
+def _group(row: Row) -> dict[str, Any]:
+    """What rows of one benchmark, method and protocol have in common."""
+    benchmark, method, protocol = row.key
     return {
-        "benchmark": row.key[0],
-        "method": row.key[1],
-        "protocol": row.key[2],
+        "benchmark": benchmark,
+        "method": method,
+        "protocol": protocol,
         "label": row.label,
-        "score": row.score,
-        "scoreLabel": row.score_label,
-        "target": row.target,
-        "targetLabel": row.target_label,
         "seeds": len(row.seeds),
-        "record": run_page(row.key, row.score),
+        "page": run_page(row.key),
         "id": _pair(row.identified),
-        "cells": [_pair(row.cells.get(metric, "n/a")) for metric in metrics],
     }
 
 
 def _pair(cell: Cell) -> list[Any]:
-    return [cell.mean if isinstance(cell, Spread) else None, percent(cell)]
+    return [round(cell.mean, 9) if isinstance(cell, Spread) else None, percent(cell)]
 
 
 def run_page(key: tuple[str, str, str], score: str = "") -> str:

@@ -2,6 +2,18 @@
 (() => {
   "use strict";
   const board = window.LEADERBOARD;
+  const rows = board.rows.map(([group, score, tuned, target, ...cells]) => {
+    const common = board.groups[group];
+    return {
+      ...common,
+      score,
+      target,
+      cells,
+      scoreLabel: board.scores[score] + (tuned ? "†" : ""),
+      targetLabel: board.targets[common.benchmark][target],
+      record: `${common.page}#score-${score}`,
+    };
+  });
   const FIRST_METRIC = 3;
   const PAIR = "pair", EVERY = "every", ALL = "*";
   const select = (name) => document.getElementById(`choose-${name}`);
@@ -46,7 +58,7 @@
   ];
 
   const table = new DataTable("#leaderboard", {
-    data: board.rows,
+    data: rows,
     columns,
     autoWidth: false,
     pageLength: 25,
@@ -69,21 +81,20 @@
     return [...found].map(([key, label]) => [key, count[label] > 1 ? `${label} (${key})` : label]);
   }
 
-  const plain = (label) => label.replace(/†$/, "");
   const everything = (what) => [ALL, `All ${what}`];
 
   function fillAll(first) {
     const chosen = (name, otherwise = ALL) => first.get(name) || otherwise;
-    fill("benchmark", [...distinct(board.rows, (r) => r.benchmark, (r) => board.benchmarks[r.benchmark]), everything("benchmarks")], chosen("benchmark", board.rows[0].benchmark));
-    const rows = board.rows.filter((row) => [ALL, row.benchmark].includes(select("benchmark").value));
-    const targets = distinct(rows, (r) => r.target, (r) => r.targetLabel);
+    fill("benchmark", [...distinct(rows, (r) => r.benchmark, (r) => board.benchmarks[r.benchmark]), everything("benchmarks")], chosen("benchmark", rows[0].benchmark));
+    const own = rows.filter((row) => [ALL, row.benchmark].includes(select("benchmark").value));
+    const targets = distinct(own, (r) => r.target, (r) => r.targetLabel);
     fill("target", [...targets, everything("sets and groups")], chosen("target", targets[0][0]));
-    fill("method", [everything("methods"), ...distinct(rows, (r) => r.method, (r) => r.label.replace(/ \((corrected|released)\)$/, ""))], chosen("method"));
-    fill("score", [everything("scores"), ...distinct(rows, (r) => r.score, (r) => plain(r.scoreLabel))], chosen("score"));
-    fill("protocol", [everything("protocols"), ...distinct(rows, (r) => r.protocol, (r) => r.protocol)], chosen("protocol"));
+    fill("method", [everything("methods"), ...distinct(own, (r) => r.method, (r) => r.label.replace(/ \((corrected|released)\)$/, ""))], chosen("method"));
+    fill("score", [everything("scores"), ...distinct(own, (r) => r.score, (r) => board.scores[r.score])], chosen("score"));
+    fill("protocol", [everything("protocols"), ...distinct(own, (r) => r.protocol, (r) => r.protocol)], chosen("protocol"));
     const metrics = board.metrics.map(([name], i) => [String(i), name]);
     fill("metric", [[PAIR, "FPR95, AUROC"], ...metrics, [EVERY, "Every metric"]], chosen("metric", PAIR));
-    document.querySelector(".filters .protocol").hidden = new Set(board.rows.map((row) => row.protocol)).size < 2;
+    document.querySelector(".filters .protocol").hidden = new Set(rows.map((row) => row.protocol)).size < 2;
   }
 
   function shown() {
