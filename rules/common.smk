@@ -55,6 +55,7 @@ FIGURE = f"{RESULTS}/papers/{{paper}}/figures/{{name}}"
 DILATION = f"{RESULTS}/outlier_selection/{{benchmark}}/seed{{seed}}.csv"
 ENVIRONMENT = f"{RESULTS}/environment.csv"
 REPORT = f"{RESULTS}/papers/{{paper}}/report.html"
+SITE = f"{RESULTS}/site"
 
 # Jobs that may use a GPU claim one where there is one; the total is given in profiles/default.
 GPUS = gpus_claimed(STUDY.config["hardware"]["device"])

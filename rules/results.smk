@@ -15,7 +15,13 @@ rule make_table:
         csv=f"{TABLE}.csv",
         md=f"{TABLE}.md",
         tex=f"{TABLE}.tex",
-        provenance=f"{TABLE}.csv.provenance.json",
+        provenance=report(
+            f"{TABLE}.csv.provenance.json",
+            caption="../resources/captions/provenance.rst",
+            category="Provenance",
+            subcategory="tables of {paper}",
+            labels=lambda wildcards: {"benchmark": benchmark_label(wildcards, "tables"), "table": wildcards.name},
+        ),
     log:
         "logs/make_table/{paper}/{name}.log",
     conda:
@@ -53,7 +59,13 @@ rule make_figure:
             },
         ),
         pdf=f"{FIGURE}.pdf",
-        provenance=f"{FIGURE}.svg.provenance.json",
+        provenance=report(
+            f"{FIGURE}.svg.provenance.json",
+            caption="../resources/captions/provenance.rst",
+            category="Provenance",
+            subcategory="figures of {paper}",
+            labels=lambda wildcards: {"benchmark": benchmark_label(wildcards, "figures"), "figure": wildcards.name},
+        ),
     log:
         "logs/make_figure/{paper}/{name}.log",
     conda:

@@ -102,7 +102,18 @@ rule evaluate:
         unpack(evaluate_inputs),
     output:
         metrics=METRICS,
-        provenance=f"{METRICS}.provenance.json",
+        provenance=report(
+            f"{METRICS}.provenance.json",
+            caption="../resources/captions/provenance.rst",
+            category="Provenance",
+            subcategory="runs",
+            labels={
+                "benchmark": "{benchmark}",
+                "method": "{method}",
+                "protocol": "{protocol}",
+                "seed": "{seed}",
+            },
+        ),
     log:
         "logs/evaluate/{benchmark}/{method}/{protocol}/seed{seed}/{evaluation}.log",
     conda:

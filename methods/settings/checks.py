@@ -24,6 +24,7 @@ TARGETS = frozenset(
         "tables",
         "figures",
         "report",
+        "site",
         "verify",
         "fetch_archive",
         "verify_source",
@@ -40,6 +41,7 @@ TARGETS = frozenset(
         "make_table",
         "make_figure",
         "make_report",
+        "make_site",
         "environment",
     ]
 )
