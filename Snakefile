@@ -1,4 +1,4 @@
-"""From archives to the papers' tables and figures: the named targets. The rules are in rules/."""
+"""From archives to the papers' tables and figures: named targets, one a paper (snakemake demo). Rules are in rules/."""
 
 import sys
 
@@ -21,6 +21,7 @@ include: "rules/train.smk"
 include: "rules/features.smk"
 include: "rules/scores.smk"
 include: "rules/results.smk"
+include: "rules/verify.smk"
 
 
 rule all:
@@ -49,7 +50,6 @@ rule figures:
         [figure_outputs(paper) for paper in STUDY.papers],
 
 
-# One target a paper, under its name: snakemake demo
 for paper in STUDY.papers:
 
     rule:

@@ -12,7 +12,7 @@ from methods.data.places import archive_places, wanted
 from methods.data.render import parse_render, render_name
 from methods.errors import ReproError
 from methods.provenance import canonical_json
-from methods.settings import digests, dilation, imports, outputs, pretrained, steps, tuning
+from methods.settings import digests, dilation, imports, outputs, packing, pretrained, steps, tuning
 from methods.settings.load import load_study
 from methods.settings.schema import load_yaml, nearest
 from methods.settings.study import Run
@@ -55,6 +55,7 @@ FIGURE = f"{RESULTS}/papers/{{paper}}/figures/{{name}}"
 DILATION = f"{RESULTS}/outlier_selection/{{benchmark}}/seed{{seed}}.csv"
 ENVIRONMENT = f"{RESULTS}/environment.csv"
 REPORT = f"{RESULTS}/papers/{{paper}}/report.html"
+BUNDLE = f"{RESULTS}/papers/{{paper}}/bundle.zip"
 
 # Jobs that may use a GPU claim one where there is one; the total is given in profiles/default.
 GPUS = gpus_claimed(STUDY.config["hardware"]["device"])

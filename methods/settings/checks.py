@@ -39,6 +39,8 @@ TARGETS = frozenset(
         "make_table",
         "make_figure",
         "make_report",
+        "make_bundle",
+        "bundle",
         "environment",
     ]
 )
