@@ -1,11 +1,8 @@
 """From archives to the papers' tables and figures: the named targets, one a paper among them. The rules are in rules/."""
 
-import sys
-
 from snakemake.utils import min_version
 
 min_version("9.0")
-sys.path.insert(0, workflow.basedir)
 
 
 report: "resources/captions/workflow.rst"
@@ -22,6 +19,7 @@ include: "rules/features.smk"
 include: "rules/scores.smk"
 include: "rules/results.smk"
 include: "rules/site.smk"
+include: "rules/verify.smk"
 
 
 rule all:

@@ -6,13 +6,15 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+sys.path.insert(0, workflow.basedir)
+
 from methods.data import availability, downloads
 from methods.data.catalog import file_record, owner_of
 from methods.data.places import archive_places, wanted
 from methods.data.render import parse_render, render_name
 from methods.errors import ReproError
 from methods.provenance import canonical_json
-from methods.settings import digests, dilation, imports, outputs, pretrained, steps, tuning
+from methods.settings import digests, dilation, imports, outputs, packing, pretrained, steps, tuning
 from methods.settings.load import load_study
 from methods.settings.schema import load_yaml, nearest
 from methods.settings.study import Run
@@ -56,6 +58,7 @@ DILATION = f"{RESULTS}/outlier_selection/{{benchmark}}/seed{{seed}}.csv"
 ENVIRONMENT = f"{RESULTS}/environment.csv"
 REPORT = f"{RESULTS}/papers/{{paper}}/report.html"
 SITE = f"{RESULTS}/site"
+BUNDLE = f"{RESULTS}/papers/{{paper}}/bundle.zip"
 
 # Jobs that may use a GPU claim one where there is one; the total is given in profiles/default.
 GPUS = gpus_claimed(STUDY.config["hardware"]["device"])

@@ -41,7 +41,7 @@ rule extract_readout:
         mem_mb=1000,
         runtime=30,
     params:
-        digest=digests.digest("methods.features.readout", "methods.features.store"),
+        digest=digests.readout_digest(),
     message:
         "read classifier and prototypes of {wildcards.method} on {wildcards.benchmark}, seed {wildcards.seed}"
     script:

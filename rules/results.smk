@@ -35,9 +35,7 @@ rule make_table:
             outputs.table_settings(STUDY, wildcards.paper, table_entry(wildcards))
         ),
         caption=lambda wildcards: table_entry(wildcards)["caption"],
-        digest=lambda wildcards: digests.digest(
-            f"methods.reporting.tables.{table_entry(wildcards)['kind']}", "methods.reporting.latex"
-        ),
+        digest=lambda wildcards: digests.table_digest(table_entry(wildcards)),
     message:
         "table {wildcards.name} of {wildcards.paper}"
     script:
@@ -79,7 +77,7 @@ rule make_figure:
             outputs.figure_settings(STUDY, wildcards.paper, figure_entry(wildcards))
         ),
         caption=lambda wildcards: outputs.figure_caption(STUDY, figure_entry(wildcards)),
-        digest=lambda wildcards: digests.digest(f"methods.reporting.figures.{figure_entry(wildcards)['kind']}"),
+        digest=lambda wildcards: digests.figure_digest(figure_entry(wildcards)),
     message:
         "figure {wildcards.name} of {wildcards.paper}"
     script:

@@ -46,13 +46,17 @@ class Expected:
         Raises:
             SourceFailure: it is another one; says in what.
         """
-        size, sha256 = path.stat().st_size, sha256_file(path)
-        problem = self._size_problem(size) or self._hash_problem(path, sha256)
+        sha256 = sha256_file(path)
+        problem = self.problem(path, sha256)
         if problem or not self.verifiable:
             problem = self._other_kind(path) or problem
         if problem:
             raise WrongBytes(problem)
         return sha256
+
+    def problem(self, path: Path, sha256: str) -> str | None:
+        """In what the file at ``path``, whose hash is ``sha256``, is not the one expected; None if in nothing."""
+        return self._size_problem(path.stat().st_size) or self._hash_problem(path, sha256)
 
     def _size_problem(self, size: int) -> str | None:
         expected = self.file.get("size", size)

@@ -42,6 +42,8 @@ TARGETS = frozenset(
         "make_figure",
         "make_report",
         "make_site",
+        "make_bundle",
+        "bundle",
         "environment",
     ]
 )

@@ -58,6 +58,21 @@ def evaluate_digest(study: Study, run: Run) -> str:
     return source_digest(["methods.metrics.evaluation", *(["methods.metrics.multilabel"] if several else ())])
 
 
+def readout_digest() -> str:
+    """Digest of what takes classifier and prototypes from a model."""
+    return source_digest(["methods.features.readout", "methods.features.store"])
+
+
+def table_digest(entry: Mapping[str, Any]) -> str:
+    """Digest of the kind of a table."""
+    return source_digest([module_name("reporting.tables", entry["kind"]), "methods.reporting.latex"])
+
+
+def figure_digest(entry: Mapping[str, Any]) -> str:
+    """Digest of the kind of a figure."""
+    return source_digest([module_name("reporting.figures", entry["kind"])])
+
+
 def digest(*modules: str) -> str:
     """Digest of a step that names its modules itself."""
     return source_digest(modules)
