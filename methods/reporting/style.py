@@ -98,9 +98,9 @@ def panels(
 def grid(
     count: int, settings: Mapping[str, Any], height: float, most: int = 3, narrow: int = 1
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of ``count`` panels in rows of at most ``most`` on a page, of ``narrow`` in a column."""
-    columns = min(count, narrow if settings.get("width") == "column" else most)
-    figure, axes = panels(-(-count // columns), columns, height, settings)
+    """A figure of ``count`` panels in even rows of at most ``most`` on a page, of ``narrow`` in a column."""
+    rows = -(-count // (narrow if settings.get("width") == "column" else most))
+    figure, axes = panels(rows, -(-count // rows), height, settings)
     flat = [axis for row in axes for axis in row]
     for axis in flat[count:]:
         axis.remove()
@@ -131,7 +131,7 @@ def save(figure: Figure, svg: str | Path, pdf: str | Path) -> None:
     plt.close(figure)
 
 
-def _style(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _style(settings: Mapping[str, Any]) -> dict[Any, Any]:
     own = settings.get("style", {})
     size = own.get("font_size", FONT_SIZE)
     large = dict.fromkeys(["font.size", "axes.titlesize", "axes.labelsize"], size)

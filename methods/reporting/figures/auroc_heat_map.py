@@ -33,6 +33,7 @@ RECORD = {
     },
 }
 _FEW = 7  # columns that have room in one column of text
+_ROOM = 0.22  # inches that a number with a decimal takes; narrower cells have whole numbers
 
 
 def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
@@ -41,13 +42,16 @@ def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
     columns = [title for _, title in settings["columns"]]
     wide = {"width": "column" if len(columns) <= _FEW else "page", **settings}
     figure, axes = panels(1, 1, 0.55 + 0.17 * len(rows) + 0.035 * max(map(len, columns)), wide)
+    narrow = 0.55 * figure.get_figwidth() / len(columns) < _ROOM
     axis, colours = axes[0][0], colormaps["Greys" if is_grey(settings) else "cividis"]
     scale = Normalize(settings["lowest"], 100, clip=True)
     axis.pcolormesh(np.ma.masked_invalid(cells), cmap=colours, norm=scale, edgecolors="white", linewidth=0.8)
     for i, j in np.argwhere(np.isfinite(cells)):
         dark = np.dot(colours(scale(cells[i, j]))[:3], [0.2126, 0.7152, 0.0722]) < 0.45
-        axis.text(j + 0.5, i + 0.5, f"{cells[i, j]:.1f}", ha="center", va="center", **_number(dark, len(columns)))
-    _label(axis, columns, [f"{names[method]}, {score}" for method, score in rows])
+        axis.text(
+            j + 0.5, i + 0.5, f"{cells[i, j]:.{0 if narrow else 1}f}", ha="center", va="center", **_number(dark, narrow)
+        )
+    _label(axis, columns, [f"{names[method]}, {score}" for method, score in rows], 90 if narrow else 40)
     return figure
 
 
@@ -63,12 +67,12 @@ def _cells(settings: Mapping[str, Any], sources: Sequence[Source]) -> tuple[dict
     return methods_of(sources), rows, np.array(found)
 
 
-def _number(dark: bool, columns: int) -> dict[str, Any]:
-    return {"color": "white" if dark else "black", "fontsize": "small" if columns <= 2 * _FEW else "x-small"}
+def _number(dark: bool, narrow: bool) -> dict[str, Any]:
+    return {"color": "white" if dark else "black", "fontsize": "x-small" if narrow else "small"}
 
 
-def _label(axis: Any, columns: Sequence[str], rows: Sequence[str]) -> None:
-    axis.set_xticks(np.arange(len(columns)) + 0.5, columns, rotation=40, ha="left", rotation_mode="anchor")
+def _label(axis: Any, columns: Sequence[str], rows: Sequence[str], turned: int) -> None:
+    axis.set_xticks(np.arange(len(columns)) + 0.5, columns, rotation=turned, ha="left", rotation_mode="anchor")
     axis.set_yticks(np.arange(len(rows)) + 0.5, rows)
     axis.tick_params(length=0, top=False, labeltop=True, labelbottom=False, pad=2)
     axis.invert_yaxis()

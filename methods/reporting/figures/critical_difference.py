@@ -79,12 +79,13 @@ def _diagram(
     axis: Axes, settings: Mapping[str, Any], names: Sequence[tuple[str, str]], ranks: np.ndarray, difference: float
 ) -> float:
     """Ruler, axis of ranks, bars, and a line from every rank to its name, in inches from the top; gives the last."""
+    width = axis.get_window_extent().width / axis.figure.dpi
     row, groups = _ROW * _points() / 72, cliques(ranks, difference)
     lowest = _FIRST_BAR + _BAR_STEP * len(groups)
     rows = [-(lowest + row * (number + 0.5)) for number in range(len(names))]
     words = [f"{name}  {rank:.2f}" for (_, name), rank in zip(names, ranks, strict=True)]
     ends = [_inches(axis.text(0.04, y, text, va="center")) + 0.08 for text, y in zip(words, rows, strict=True)]
-    left, right = max(ends) + 0.2, axis.figure.get_figwidth() - 0.1
+    left, right = max(ends) + 0.2, width - 0.1
     places = left + (ranks - 1) / (len(ranks) - 1) * (right - left)
     for (method, _), end, place, y in zip(names, ends, places, rows, strict=True):
         axis.plot([place, place, end], [-_AXIS, y, y], color=method_look(settings, method).colour, linewidth=0.8)
@@ -108,9 +109,9 @@ def _ruler(axis: Axes, places: np.ndarray, difference: float) -> None:
 
 def _inches(text: Text) -> float:
     """Where a text ends."""
-    figure = text.axes.figure  # type: ignore[union-attr]
-    box = text.get_window_extent(figure.canvas.get_renderer())
-    return text.get_position()[0] + box.width / figure.dpi
+    figure = text.get_figure()
+    assert figure is not None
+    return text.get_position()[0] + text.get_window_extent().width / figure.dpi
 
 
 def _points() -> float:

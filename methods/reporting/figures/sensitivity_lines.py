@@ -68,8 +68,11 @@ def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
                 _line(axis, settings, panel, found, look._replace(marker=MARKERS[number % len(MARKERS)]), label)
         refuse(not axis.lines, f"Fewer than two recipes over {panel['key']} have one of the scores: there is no line.")
         _axis(axis, settings, panel)
-    for number, axis in enumerate(axes):
-        if axis.get_subplotspec().is_first_col() or number == 0:
+    low, high = (end(axis.get_ylim()[side] for axis in axes) for side, end in ((0, min), (1, max)))
+    for axis in axes:
+        axis.set_ylim(low, high)  # one scale, so that panels can be compared
+        spec = axis.get_subplotspec()
+        if spec is not None and spec.is_first_col():
             axis.set_ylabel(metric_words(settings))
     legend_below(figure, axes[0], f"{settings['against']}; open marker: the method itself")
     return figure
@@ -86,10 +89,9 @@ def _line(
     if std.any():
         axis.fill_between(x, mean - std, mean + std, color=look.colour, alpha=0.15, linewidth=0)
     base = [method for method, _ in panel["points"]].index(panel["base"])
-    if found[base] is not None:
-        place = _places(settings, panel)[base]
-        open_marker = {"markersize": 7, "markerfacecolor": "none", "markeredgewidth": 0.8}
-        axis.plot([place], [found[base].mean], color=look.colour, marker=look.marker, **open_marker)
+    if (own := found[base]) is not None:
+        (marker,) = axis.plot([_places(settings, panel)[base]], [own.mean], color=look.colour, marker=look.marker)
+        marker.set(markersize=7, markerfacecolor="none", markeredgewidth=0.8)
 
 
 def _axis(axis: Axes, settings: Mapping[str, Any], panel: Panel) -> None:
