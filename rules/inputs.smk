@@ -168,7 +168,8 @@ def figure_source(source, run):
     if source["needs"] == "dilation":
         return DILATION.format(benchmark=run.benchmark, seed=run.seed)
     if "dataset" not in source:
-        return run_path({"history": HISTORY, "metrics": METRICS}[source["needs"]], run)
+        files = {"history": HISTORY, "metrics": METRICS, "cost": COST, "readout": READOUT}
+        return run_path(files[source["needs"]], run)
     pattern = {"scores": SCORES, "features": FEATURES}[source["needs"]]
     return run_path(pattern, run, dataset=source["dataset"], split=source["split"])
 

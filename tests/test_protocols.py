@@ -15,7 +15,8 @@ from methods.errors import ReproError
 from methods.objectives import adapt, cider, palm
 from methods.objectives.base import Sizes, Terms
 from methods.reporting.tables.cost import make as cost_table
-from methods.settings import outputs, steps
+from methods.settings import checks, outputs, steps
+from methods.settings.figures import named_methods
 from methods.settings.load import load_study
 from methods.settings.parts import complete_part
 from methods.settings.study import Run
@@ -808,7 +809,11 @@ def entries(study, kind):
 
 
 def wanted_methods(study, entry):
-    return entry.get("methods", list(study.evaluate[entry["benchmark"]]))
+    return named_methods(entry) or list(study.evaluate[entry["benchmark"]])
+
+
+def over_seeds(entry):
+    return checks.output_record(entry)["needs"] == "metrics"
 
 
 def test_every_table_has_the_runs_of_its_methods(paper):
@@ -840,11 +845,11 @@ def test_every_figure_has_one_run_a_method_of_the_first_protocol_it_offers(first
     for key, entry in entries(study, "figures"):
         assert outputs.drawable(study, "adapt", entry), key
         runs = outputs.figure_runs(study, "adapt", entry)
-        names = wanted_methods(study, entry)
+        names, seeds = wanted_methods(study, entry), {0, 1, 2} if over_seeds(entry) else {0}
         assert {r.method: r.protocol for r in runs} == {
             method: "corrected" if method == "cross_entropy" else first for method in names
         }
-        assert (len(runs), {r.seed for r in runs}) == (len(names), {0})
+        assert (len(runs), {r.seed for r in runs}) == (len(names) * len(seeds), seeds)
         assert outputs.figure_settings(study, "adapt", entry)["sources"]
 
 
@@ -854,7 +859,7 @@ def test_rows_and_curves_stand_in_the_order_of_the_paper_whatever_the_order_of_p
         assert [method for method, _ in told["methods"]] == wanted_methods(reversed_paper, entry)
     for _, entry in entries(reversed_paper, "figures"):
         runs = outputs.figure_runs(reversed_paper, "adapt", entry)
-        assert [run.method for run in runs] == wanted_methods(reversed_paper, entry)
+        assert list(dict.fromkeys(run.method for run in runs)) == wanted_methods(reversed_paper, entry)
 
 
 def test_the_table_of_costs_has_no_row_for_a_protocol_that_a_method_does_not_offer(paper):
@@ -867,9 +872,11 @@ def test_the_table_of_costs_has_no_row_for_a_protocol_that_a_method_does_not_off
 
 
 def test_captions_of_figures_name_the_protocol(paper):
-    assert {
-        key: outputs.figure_caption(paper, entry).split(". ")[-1] for key, entry in entries(paper, "figures")
-    } == dict.fromkeys(["training", "histograms", "roc", "embedding"], "Seed 0, protocol corrected.")
+    for key, entry in entries(paper, "figures"):
+        caption = outputs.figure_caption(paper, entry)
+        seeds = "Mean over seeds 0, 1, 2" if over_seeds(entry) else "Seed 0"
+        assert caption.startswith(f"{entry['caption']}. {seeds}"), key
+        assert ", protocol corrected." in caption, key
 
 
 def test_captions_of_figures_name_no_protocol_that_is_not_shown(reversed_paper):

@@ -14,7 +14,7 @@ from methods.reporting.tables.protocols import make as protocols_table
 from methods.reporting.tables.published import make as published_table
 from methods.settings import outputs
 from methods.settings.load import load_study
-from methods.settings.published import COLUMNS, library, library_problems
+from methods.settings.published_files import COLUMNS, library, library_problems
 from tests.test_reporting import RUNS, SETTINGS, metrics_rows
 
 FOLDER = Path(__file__).parents[1] / "papers" / "published"

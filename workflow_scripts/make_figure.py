@@ -11,7 +11,7 @@ from workflow_scripts.job import run_job
 if TYPE_CHECKING:
     from snakemake.script import snakemake
 
-KEYS = ("method", "label", "role", "dataset", "title", "seed")
+KEYS = ("method", "label", "needs", "role", "dataset", "title", "seed")
 
 
 def main(snakemake: Any) -> None:

@@ -40,6 +40,13 @@ def critical_difference(methods: int, rows: int, level: float = 0.05) -> float:
     return float(q * math.sqrt(methods * (methods + 1) / (6 * rows)))
 
 
+def cliques(ranks: np.ndarray, difference: float) -> list[tuple[int, int]]:
+    """(first, last) of every largest run of (K,) rising ranks that lie within ``difference``, two methods at least."""
+    ends = np.searchsorted(ranks, ranks + difference, side="left") - 1
+    runs = [(first, int(end)) for first, end in enumerate(ends) if end > first]
+    return [(first, end) for i, (first, end) in enumerate(runs) if i == 0 or end > runs[i - 1][1]]
+
+
 def _require_enough(rows: int, methods: int) -> None:
     refuse(rows < LEAST, f"There are {rows} OOD sets or seeds: a comparison by ranks needs at least {LEAST}.")
     refuse(methods < 2, f"There are {methods} methods: a comparison by ranks needs at least two.")

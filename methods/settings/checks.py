@@ -4,18 +4,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from methods import registry
+from methods.settings.check_figures import figure_problems
 from methods.settings.check_sets import benchmark_problems, share, unknown
 from methods.settings.dilation import dilation_problems
 from methods.settings.imports import checkpoint_problems
 from methods.settings.needs import unmet_needs
 from methods.settings.parts import part_problems
-from methods.settings.published import library_problems
+from methods.settings.published_files import library_problems
 from methods.settings.study import Study
 from methods.settings.tuning import CHOICE_KEYS, fits_on_validation, grid_problems
 from methods.training.switches import switch_problems
 
-# Figure options that every kind takes; the schema of papers describes them.
-FIGURE_KEYS = ("kind", "benchmark", "caption", "methods", "scores", "sets", "seed")
 # Targets and rules of the workflow: a paper's target stands beside them.
 TARGETS = frozenset(
     [
@@ -199,42 +198,7 @@ def _outputs(study: Study) -> Iterator[str]:
         for table in paper["tables"].values():
             if output_record(table).get("published_values"):
                 yield from library_problems(table.get("published", name))
-        for key, figure in paper["figures"].items():
-            yield from _figure(study, f"papers/{name}.yaml.figures.{key}", figure)
-            yield from _figure_scores(study, paper, f"papers/{name}.yaml.figures.{key}", figure)
-            yield from _network_scores(study, f"papers/{name}.yaml.figures.{key}", figure)
-
-
-def _figure(study: Study, place: str, figure: Mapping[str, Any]) -> Iterator[str]:
-    yield from part_problems("reporting.figures", "kind", figure, place, *FIGURE_KEYS)
-    if figure.get("seed", study.config["seeds"][0]) not in study.config["seeds"]:
-        yield f"{place}.seed is {figure['seed']}, config.seeds has {study.config['seeds']}"
-    if isinstance(score := figure.get("score"), str) and figure["benchmark"] in study.evaluate:
-        shown = {name for scores in study.evaluate[figure["benchmark"]].values() for name in scores}
-        yield from unknown(f"{place}.score", score, shown)
-    if isinstance(group := figure.get("group"), str) and "sets" in figure:
-        yield f"{place} names the group {group!r} and sets: name one of them"
-
-
-def _network_scores(study: Study, place: str, figure: Mapping[str, Any]) -> Iterator[str]:
-    known = registry.records("scores")
-    if registry.records("reporting.figures").get(figure["kind"], {}).get("needs") == "metrics":
-        return
-    for name in [*figure.get("scores", []), *filter(None, [figure.get("score")])]:
-        record = known.get(study.scores.get(name, {}).get("score", ""), {})
-        if "network" in record.get("needs", ()):
-            yield f"{place} shows {name}, which needs the network: figures are drawn from scores on features"
-
-
-def _figure_scores(study: Study, paper: Mapping[str, Any], place: str, figure: Mapping[str, Any]) -> Iterator[str]:
-    """Every method shown by scores must have one of those shown."""
-    record = registry.records("reporting.figures").get(figure["kind"], {})
-    evaluated = paper["evaluate"].get(figure["benchmark"], study.evaluate.get(figure["benchmark"], {}))
-    default = record.get("parameters", {}).get("score", {}).get("default")
-    wanted = [figure.get("score", default)] if default else figure.get("scores", list(study.scores))
-    for method in figure.get("methods", evaluated) if record.get("needs") in ("scores", "metrics") else ():
-        if not set(wanted) & set(evaluated.get(method, wanted)):
-            yield f"{place} shows {', '.join(wanted)}, which {method} does not have: choose scores or methods"
+        yield from figure_problems(study, name, paper)
 
 
 def _entry(study: Study, place: str, entry: Mapping[str, Any]) -> Iterator[str]:

@@ -5,9 +5,10 @@ from typing import Any
 
 from methods.data.overlap import shared_classes
 from methods.registry import records
-from methods.settings import published, steps
+from methods.settings import figures, published, steps
+from methods.settings.check_figures import FIGURE_KEYS
 from methods.settings.check_sets import exposed_classes
-from methods.settings.checks import FIGURE_KEYS, output_record
+from methods.settings.checks import output_record
 from methods.settings.dilation import candidates, shown
 from methods.settings.parts import complete_part
 from methods.settings.study import Run, Study
@@ -68,14 +69,18 @@ def figure_seed(study: Study, entry: Mapping[str, Any]) -> int:
 
 def figure_caption(study: Study, entry: Mapping[str, Any]) -> str:
     """Caption with the seed and protocol shown."""
-    if output_record(entry)["needs"] == "dilation":
+    record = output_record(entry)
+    if record["needs"] == "dilation":
         return f"{entry['caption']}. Mean over seeds {', '.join(map(str, study.config['seeds']))}."
-    runs = study.runs(entry["benchmark"], entry.get("methods"))
+    runs = study.runs(entry["benchmark"], figures.named_methods(entry))
     protocols = {run.protocol: None for run in runs if run.protocol == shown_protocol(study, run)}
     seeds = f"Seed {figure_seed(study, entry)}"
     if _over_seeds(entry) and len(study.config["seeds"]) > 1:
-        seeds = f"Mean over seeds {', '.join(map(str, study.config['seeds']))} (band: standard deviation)"
-    return f"{entry['caption']}. {seeds}, protocol {' or '.join(protocols)}."
+        deviation = f" ({record['deviation']}: standard deviation)" if "deviation" in record else ""
+        seeds = f"Mean over seeds {', '.join(map(str, study.config['seeds']))}{deviation}"
+    caption = f"{entry['caption']}. {seeds}, protocol {' or '.join(protocols)}."
+    timed = "cost" in figures.files_read(entry)
+    return f"{caption} Times are those of the machine that trained: they differ from run to run." if timed else caption
 
 
 def shown_protocol(study: Study, run: Run) -> str:
@@ -96,37 +101,31 @@ def figure_settings(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[
     needs = output_record(entry)["needs"]
     if needs == "dilation":
         sources = [source for source, _ in figure_sources(study, paper, entry)]
-        own = complete_part("reporting.figures", "kind", entry, *FIGURE_KEYS)
-        return {**own, **shown(study, entry["benchmark"]), "seed": None, "sources": sources}
+        own, told = complete_part("reporting.figures", "kind", entry, *FIGURE_KEYS), shown(study, entry["benchmark"])
+        named = [{**part, "title": figures.label(entry, part["name"], part["title"])} for part in told["candidates"]]
+        return {**own, **told, "candidates": named, "seed": None, "sources": sources}
     return {
         **complete_part("reporting.figures", "kind", entry, *FIGURE_KEYS),
         **(_scores(study, paper, entry, network=needs == "metrics") if needs in ("scores", "metrics") else {}),
-        **(_shown_targets(study, entry) if needs == "metrics" else {}),
+        **(figures.shown_targets(study, entry) if needs == "metrics" else {}),
         **_benchmark_keys(study, entry),
+        **(figures.panel_values(study, entry) if "panels" in entry else {}),
+        **({"shown_classes": figures.shown_classes(study, entry)} if output_record(entry).get("gives") else {}),
         "seed": None if _over_seeds(entry) else figure_seed(study, entry),
-        "method_order": list(_own(study, paper, entry["benchmark"])),
+        "method_order": figures.method_order(study, paper),
         "set_order": list(study.benchmarks[entry["benchmark"]]["ood"]),
         "sources": [source for source, _ in figure_sources(study, paper, entry)],
     }
 
 
 def figure_sources(study: Study, paper: str, entry: Mapping[str, Any]) -> list[tuple[dict[str, Any], Run]]:
-    """What a figure reads: one item a run for histories and metrics, one a run and set otherwise."""
-    needs = output_record(entry)["needs"]
-    if needs == "dilation":
-        common = {"method": "outlier_selection", "label": "", "needs": needs}
+    """What a figure reads: one item a run and set for scores and features, one a run otherwise."""
+    if output_record(entry)["needs"] == "dilation":
+        common = {"method": "outlier_selection", "label": "", "needs": "dilation"}
         runs = [Run(entry["benchmark"], "", "", seed) for seed in study.config["seeds"]]
         return [({**common, "seed": run.seed}, run) for run in runs]
-    found = []
-    for run in figure_runs(study, paper, entry):
-        common = {"method": run.method, "label": study.recipe(run)["label"], "needs": needs}
-        if needs == "history":
-            found.append((common, run))
-        elif needs == "metrics":
-            found.append(({**common, "seed": run.seed}, run))
-        else:
-            found += [({**common, **part}, run) for part in _figure_sets(study, entry)]
-    return found
+    shown_runs = figure_runs(study, paper, entry)
+    return [(source, run) for run in shown_runs for source in figures.run_sources(study, entry, run)]
 
 
 def possible(study: Study, paper: str, entry: Mapping[str, Any]) -> bool:
@@ -142,13 +141,10 @@ def possible(study: Study, paper: str, entry: Mapping[str, Any]) -> bool:
 
 
 def drawable(study: Study, paper: str, entry: Mapping[str, Any]) -> bool:
-    """Whether a figure has a method and, unless it shows histories, an OOD set, or its whole group, to be had here."""
+    """Whether a figure has a method and, unless it shows no set, an OOD set, or its whole group, to be had here."""
     if not possible(study, paper, entry):
         return False
-    if output_record(entry)["needs"] in ("history", "dilation"):
-        return True
-    here = study.ood_sets(entry["benchmark"])
-    return len(_figure_sets(study, entry)) > 1 and all(name in here for name in _group_sets(study, entry))
+    return output_record(entry)["needs"] in ("history", "dilation") or figures.sets_are_here(study, entry)
 
 
 def _own(study: Study, paper: str, benchmark: str) -> dict[str, list[str]]:
@@ -158,11 +154,13 @@ def _own(study: Study, paper: str, benchmark: str) -> dict[str, list[str]]:
 
 def _methods(study: Study, paper: str, entry: Mapping[str, Any]) -> list[str]:
     """Methods of a table or figure, without those left out here and, where training is shown, those imported."""
-    benchmark = entry["benchmark"]
-    chosen = entry.get("methods", list(_own(study, paper, benchmark)))
+    benchmark, record = entry["benchmark"], output_record(entry)
+    chosen = figures.named_methods(entry) or list(_own(study, paper, benchmark))
     here = [method for method in chosen if method in study.evaluate[benchmark]]
-    trained = output_record(entry)["needs"] in ("cost", "history")
-    return [method for method in here if not (trained and "checkpoint" in study.recipes[method, benchmark])]
+    trained = bool({"cost", "history"} & set(figures.files_read(entry)))
+    here = [method for method in here if not (trained and "checkpoint" in study.recipes[method, benchmark])]
+    whole = [method for method in here if figures.has_parts(study, benchmark, method, record.get("gives", ()))]
+    return figures.ordered(entry, whole)
 
 
 def _random_views(study: Study, runs: list[Run]) -> dict[str, Any]:
@@ -230,9 +228,9 @@ def _scores(study: Study, paper: str, entry: Mapping[str, Any], network: bool = 
     used = {score for scores in by_method.values() for score in scores}
     needs = {name: records("scores")[study.scores[name]["score"]]["needs"] for name in used}
     used = {name for name in used if network or "network" not in needs[name]}
-    chosen = [name for name in entry.get("scores", study.scores) if name in used]
+    chosen = figures.ordered(entry, [name for name in entry.get("scores", study.scores) if name in used])
     return {
-        "scores": [[name, study.scores[name].get("label", name)] for name in chosen],
+        "scores": [[name, figures.label(entry, name, study.scores[name].get("label", name))] for name in chosen],
         "run_scores": {method: [s for s in chosen if s in scores] for method, scores in by_method.items()},
     }
 
@@ -245,31 +243,6 @@ def _over_seeds(entry: Mapping[str, Any]) -> bool:
 def _benchmark_keys(study: Study, entry: Mapping[str, Any]) -> dict[str, Any]:
     """Keys of the benchmark that the kind of a table or figure asks for."""
     return {key: study.benchmarks[entry["benchmark"]][key] for key in output_record(entry).get("benchmark_keys", ())}
-
-
-def _group_sets(study: Study, entry: Mapping[str, Any]) -> list[str]:
-    """OOD sets of the group that a figure averages over; none where it names no group."""
-    sets = study.benchmarks[entry["benchmark"]]["ood"]
-    return [name for name, part in sets.items() if entry.get("group") in part["groups"]]
-
-
-def _shown_targets(study: Study, entry: Mapping[str, Any]) -> dict[str, Any]:
-    """``targets``: what a figure of metrics averages over, as in metrics.csv; ``against``: how it is called."""
-    if "group" in entry:
-        return {"targets": [f"group:{entry['group']}"], "against": f"average of {entry['group']}"}
-    sets = [part for part in _figure_sets(study, entry) if part["role"] == "ood"]
-    titles = " and ".join(part["title"] for part in sets) if len(sets) < 3 else f"{len(sets)} OOD sets"
-    against = f"average of {titles}" if len(sets) > 1 else titles
-    return {"targets": [f"set:{part['dataset']}" for part in sets], "against": against}
-
-
-def _figure_sets(study: Study, entry: Mapping[str, Any]) -> list[dict[str, Any]]:
-    benchmark = study.benchmarks[entry["benchmark"]]
-    source, ood = benchmark["in_distribution"], study.ood_sets(entry["benchmark"])
-    inside = {"role": "id", "dataset": source["dataset"], "split": source["test"], "title": "ID test"}
-    shown = [name for name in entry.get("sets", ood) if name in ood]
-    sets = [_set(study, entry["benchmark"], name) for name in shown]
-    return [inside, *({"role": "ood", "dataset": s["name"], "split": s["split"], "title": s["title"]} for s in sets)]
 
 
 def _set(study: Study, benchmark: str, name: str) -> dict[str, Any]:

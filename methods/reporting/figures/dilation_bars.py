@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from methods.csv_file import read_csv
 from methods.metrics.seeds import spread
 from methods.reporting.figures.sources import Source
-from methods.reporting.style import COLOURS, panels
+from methods.reporting.style import palette, panels
 
 RECORD = {
     "title": "Dilation distance of candidate outlier sets",
@@ -28,12 +28,12 @@ def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
         for part in settings["candidates"]
     }
     order = sorted(settings["candidates"], key=lambda part: -found[part["name"]].mean)
-    figure, axes = panels(1, 1, height=0.6 + 0.3 * len(order))
+    figure, axes = panels(1, 1, 0.6 + 0.3 * len(order), settings)
     axis = axes[0][0]
     for place, part in enumerate(order):
         value = found[part["name"]]
         error = np.nan_to_num(value.std) or None
-        bar = axis.barh(place, value.mean, xerr=error, error_kw={"linewidth": 0.8}, color=COLOURS[0])
+        bar = axis.barh(place, value.mean, xerr=error, error_kw={"linewidth": 0.8}, color=palette(settings)[0])
         bar[0].set_alpha(1.0 if part["used"] else 0.45)
     names = [f"{part['title']}\n{part['split']}{', trained with' if part['used'] else ''}" for part in order]
     axis.set(xlabel=f"dilation distance\n({form})", yticks=range(len(order)), yticklabels=names)

@@ -20,9 +20,10 @@ from methods.reporting.figures.sources import (
     common_bins,
     methods_of,
     of_method,
+    outline,
     set_look,
 )
-from methods.reporting.style import panels
+from methods.reporting.style import grid
 
 RECORD = {
     "title": "Energy histograms of head ID, tail ID and OOD",
@@ -37,18 +38,19 @@ RECORD = {
 
 def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
     """One panel a method; densities share their bins within a panel."""
-    names, order = methods_of(sources), settings["set_order"]
+    names = methods_of(sources)
     shown = dict(settings["scores"]).get(settings["score"], settings["score"])
-    figure, axes = panels(1, len(names), height=1.9)
-    for axis, (method, label) in zip(axes[0], names.items(), strict=True):
+    figure, axes = grid(len(names), settings, height=1.9)
+    for axis, (method, label) in zip(axes, names.items(), strict=True):
         groups = _groups(of_method(sources, method), settings)
         bins = common_bins([values for values, _ in groups.values()])
         for name, (values, dataset) in groups.items():
-            look = set_look(dataset, order) if dataset else {**ID_LOOK, "alpha": 0.2 if name == "head ID" else 0.55}
+            inside = {**ID_LOOK, "alpha": 0.2 if name == "head ID" else 0.55}
+            look = outline(set_look(settings, dataset)) if dataset else inside
             axis.hist(clipped(values, bins), bins=bins, density=True, label=f"{name} ({len(values)})", **look)
         axis.set(title=label, xlabel=shown, yticks=[])
         axis.legend()
-    axes[0][0].set_ylabel("density")
+    axes[0].set_ylabel("density")
     return figure
 
 

@@ -13,29 +13,28 @@ from methods.reporting.figures.sources import (
     common_bins,
     methods_of,
     of_method,
+    outline,
     panel_pairs,
     set_look,
 )
-from methods.reporting.style import panels
+from methods.reporting.style import grid, legend_below
 
 RECORD = {"title": "Score histograms", "needs": "scores", "parameters": {}}
 
 
 def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
     """Densities share their bins within a panel; values beyond the middle 99.8 % fall into the last bins."""
-    pairs, order, labels = panel_pairs(settings, sources), settings["set_order"], dict(settings["scores"])
+    pairs, labels = panel_pairs(settings, sources), dict(settings["scores"])
     scores = {source.path: read_scores(source.path)[0] for source in sources}
-    figure, axes = panels(1, len(pairs), height=1.9)
-    for axis, (method, score) in zip(axes[0], pairs, strict=True):
+    figure, axes = grid(len(pairs), settings, height=1.7)
+    for axis, (method, score) in zip(axes, pairs, strict=True):
         own = of_method(sources, method)
         values = {source.dataset: scores[source.path][score] for source in own}
         bins = common_bins(list(values.values()))
         for source in own:
-            look = ID_LOOK if source.role == "id" else set_look(source.dataset, order)
+            look = ID_LOOK if source.role == "id" else outline(set_look(settings, source.dataset))
             axis.hist(clipped(values[source.dataset], bins), bins=bins, density=True, label=source.title, **look)
-        axis.set_title(methods_of(sources)[method])
-        axis.set_xlabel(f"{labels[score]} score (higher = more ID)")
-        axis.set_yticks([])
-    axes[0][0].set_ylabel("density")
-    axes[0][0].legend(loc="best")
+        axis.set(title=methods_of(sources)[method], xlabel=f"{labels[score]} score (higher = more ID)", yticks=[])
+    axes[0].set_ylabel("density")
+    legend_below(figure, axes[0])
     return figure

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from methods.reporting.style import ID_COLOUR, colour_of, line_of
+from methods.reporting.style import ID_COLOUR, Look, is_grey, look_of
 
 ID_LOOK: dict[str, Any] = {"histtype": "stepfilled", "color": ID_COLOUR, "alpha": 0.25}
 
@@ -18,9 +18,10 @@ class Source:
     Attributes:
         path: where it lies.
         method: recipe name; ``label`` is how it is called.
-        role: ``id`` or ``ood`` for a set, empty for a history or metrics.
+        role: ``id`` or ``ood`` for a set, empty for a file of a run.
         dataset: name of the set; ``title`` is how it is called.
-        seed: of metrics, of which a figure may show several seeds.
+        seed: of metrics and costs, of which a figure may show several seeds.
+        needs: kind of file: scores, features, readout, history, metrics, cost or dilation.
     """
 
     path: str
@@ -30,11 +31,13 @@ class Source:
     dataset: str = ""
     title: str = ""
     seed: int | None = None
+    needs: str = ""
 
     @property
     def name(self) -> str:
         """What tells this file from the others that a figure reads."""
-        return f"{self.method}/{self.dataset or ('history' if self.seed is None else f'metrics/seed{self.seed}')}"
+        own = self.dataset or self.needs
+        return f"{self.method}/{own}" if self.seed is None else f"{self.method}/{own}/seed{self.seed}"
 
 
 def of_method(sources: Sequence[Source], method: str) -> list[Source]:
@@ -69,6 +72,22 @@ def panel_pairs(settings: Mapping[str, Any], sources: Sequence[Source]) -> list[
     return [(m, s) for m in methods_of(sources) for s in settings["run_scores"][m]]
 
 
-def set_look(dataset: str, order: Sequence[str]) -> dict[str, Any]:
+def method_look(settings: Mapping[str, Any], method: str) -> Look:
+    """How a method is drawn, in this figure as in every other of the paper."""
+    return look_of(method, settings["method_order"], is_grey(settings))
+
+
+def set_look(settings: Mapping[str, Any], dataset: str) -> Look:
+    """How an OOD set is drawn."""
+    return look_of(dataset, settings["set_order"], is_grey(settings))
+
+
+def outline(look: Look) -> dict[str, Any]:
     """How the histogram of an OOD set is drawn: an outline in its colour and dashes."""
-    return {"histtype": "step", "color": colour_of(dataset, order), "linestyle": line_of(dataset, order)}
+    return {"histtype": "step", "color": look.colour, "linestyle": look.line}
+
+
+def drawn_line(look: Look, number: int = 0) -> dict[str, Any]:
+    """How a line of many points is drawn: a marker now and then, at other places for lines of another ``number``."""
+    every = (0.04 + 0.03 * (number % 6), 0.2)  # shares of the diagonal of the panel
+    return {"color": look.colour, "linestyle": look.line, "marker": look.marker, "markevery": every}

@@ -10,12 +10,13 @@ from methods.csv_file import read_csv
 from methods.errors import refuse
 from methods.metrics.seeds import spread
 from methods.metrics.tail import step_part
-from methods.reporting.figures.sources import Source, methods_of, of_method
-from methods.reporting.style import colour_of, line_of, panels
+from methods.reporting.figures.sources import Source, method_look, methods_of, of_method
+from methods.reporting.style import grid, legend_below
 
 RECORD = {
     "title": "Tail curves: AUROC and FPR95 without the most frequent classes",
     "needs": "metrics",
+    "deviation": "band",
     "tasks": ["multi_label"],
     "benchmark_keys": ["tail_steps"],
     "parameters": {
@@ -38,29 +39,26 @@ def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
     curves = {source.path: _curves(source.path, settings) for source in sources}
     steps = sorted({step for own in curves.values() for curve in own.values() for step in curve})
     refuse(not steps, f"No run has the score {settings['score']!r} on the tail: there is no curve to draw.")
-    figure, axes = panels(1, 2, height=2.3)
-    for axis, metric, name in zip(axes[0], _metrics(settings), ("AUROC", "FPR95"), strict=True):
+    figure, axes = grid(2, settings, height=2.3)
+    for axis, metric, name in zip(axes, _metrics(settings), ("AUROC", "FPR95"), strict=True):
         for method, label in methods_of(sources).items():
             own = [curves[source.path][metric] for source in of_method(sources, method)]
             if any(own):
                 _line(axis, [[100 * curve[step] for curve in own] for step in steps], steps, method, label, settings)
         axis.set(xlabel="most frequent classes left out", ylabel=f"{name} in percent", xticks=_ticks(steps))
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    title = _title(settings, steps)
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, title=title, title_fontsize=6)
+    legend_below(figure, axes[0], _title(settings, steps))
     return figure
 
 
 def _line(
     axis: Any, values: Sequence[Sequence[float]], steps: Sequence[int], method: str, label: str, settings: Any
 ) -> None:
-    found, order = [spread(seeds) for seeds in values], settings["method_order"]
+    found, look = [spread(seeds) for seeds in values], method_look(settings, method)
     mean, std = np.array([part.mean for part in found]), np.nan_to_num([part.std for part in found])
-    colour = colour_of(method, order)
-    axis.plot(steps, mean, color=colour, linestyle=line_of(method, order), marker="o", markersize=2, label=label)
+    axis.plot(steps, mean, color=look.colour, linestyle=look.line, marker=look.marker, label=label)
     if std.any():
         low, high = np.clip([mean - std, mean + std], 0, 100)
-        axis.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
+        axis.fill_between(steps, low, high, color=look.colour, alpha=0.15, linewidth=0)
 
 
 def _ticks(steps: Sequence[int]) -> list[int]:

@@ -3,15 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from methods.csv_file import read_csv
 from methods.reporting.figures.sources import Source
-from methods.reporting.style import COLOURS, LINES, panels
+from methods.reporting.style import LINES, grid, palette
 
 RECORD = {"title": "Training curves", "needs": "history", "parameters": {}}
 
+PANELS = ("loss", "monitor", "energy", "learning rate")
 # Quantities that are no losses, by the panel they share.
 MONITORS = {
     "alignment": "monitor",
@@ -27,31 +29,30 @@ MONITORS = {
 
 
 def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
-    """Terms that were logged decide which panels there are."""
+    """Terms that were logged decide which panels there are; in a column they stand one below the other."""
     histories = [(source.label, read_csv(source.path)) for source in sources]
     kinds = list(dict.fromkeys(_panel(name) for _, rows in histories for name in rows[0] if name != "epoch"))
-    kinds.sort(key=("loss", "monitor", "energy", "learning rate").index)
-    figure, axes = panels(len(histories), len(kinds), height=1.6)
-    for row, (label, history) in zip(axes, histories, strict=True):
-        epochs = [float(entry["epoch"]) for entry in history]
-        for axis, kind in zip(row, kinds, strict=True):
-            names = _names(history[0], kind)
-            for number, name in enumerate(names):
-                values = [float(entry[name]) for entry in history]
-                axis.plot(
-                    epochs,
-                    values,
-                    color=COLOURS[number % len(COLOURS)],
-                    linestyle=LINES[number % len(LINES)],
-                    label=_words(name),
-                )
-            if names:
-                axis.set(title=f"{label}: {kind}", xlabel="epoch")
-                axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-                axis.legend()
-            else:
-                axis.set_axis_off()
+    kinds.sort(key=PANELS.index)
+    shown = [(label, rows, kind, _names(rows[0], kind)) for label, rows in histories for kind in kinds]
+    if settings.get("width") == "column":
+        shown = [panel for panel in shown if panel[3]]
+    figure, axes = grid(len(shown), settings, height=1.5, most=len(kinds))
+    for axis, (label, rows, kind, names) in zip(axes, shown, strict=True):
+        if names:
+            _curves(axis, rows, names, palette(settings))
+            axis.set(title=f"{label}: {kind}", xlabel="epoch")
+        else:
+            axis.set_axis_off()
     return figure
+
+
+def _curves(axis: Axes, rows: Sequence[Mapping[str, str]], names: Sequence[str], colours: Sequence[str]) -> None:
+    epochs = [float(row["epoch"]) for row in rows]
+    for number, name in enumerate(names):
+        values, line = [float(row[name]) for row in rows], LINES[number % len(LINES)]
+        axis.plot(epochs, values, color=colours[number % len(colours)], linestyle=line, label=_words(name))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.legend()
 
 
 def _names(columns: Mapping[str, str], kind: str) -> list[str]:

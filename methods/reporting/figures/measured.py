@@ -1,0 +1,63 @@
+"""Values of metrics.csv for figures: percent, by seed, with the rule of each metric."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from methods.csv_file import read_csv
+from methods.metrics.seeds import Spread, spread
+from methods.reporting.figures.sources import Source, of_method
+
+# Value in percent by score, target (``set:<name>`` or ``group:<name>``), metric and rule
+Values = Mapping[tuple[str, str, str, str], float]
+NAMES = {"auroc": "AUROC", "fpr95": "FPR95", "aupr_in": "AUPR-in", "aupr_out": "AUPR-out"}
+LOWER_IS_BETTER = ("fpr95",)
+
+
+def read_values(sources: Sequence[Source]) -> dict[str, Values]:
+    """Values of every file of metrics, by its path; what is blank there, such as an incomplete average, is not here."""
+    return {source.path: _values(source.path) for source in sources if source.needs == "metrics"}
+
+
+def over_seeds(
+    values: Mapping[str, Values], sources: Sequence[Source], method: str, score: str, settings: Mapping[str, Any]
+) -> Spread | None:
+    """Mean and deviation over the seeds of a method of one score, averaged over the targets of the figure."""
+    return averaged(values, sources, (method, score), settings["targets"], rule_of(settings))
+
+
+def averaged(
+    values: Mapping[str, Values],
+    sources: Sequence[Source],
+    shown: tuple[str, str],
+    targets: Sequence[str],
+    metric: tuple[str, str],
+) -> Spread | None:
+    """Mean and deviation over seeds of the average over ``targets``; None where a value is missing."""
+    method, score = shown
+    own = [values[s.path] for s in of_method(sources, method) if s.needs == "metrics"]
+    keys = [(score, target, *metric) for target in targets]
+    if not own or any(key not in seed for seed in own for key in keys):
+        return None
+    return spread([float(np.mean([seed[key] for key in keys])) for seed in own])
+
+
+def rule_of(settings: Mapping[str, Any]) -> tuple[str, str]:
+    """(metric, rule) of a figure, as metrics.csv calls them."""
+    metric = settings.get("metric", "auroc")
+    return metric, {"auroc": "", "fpr95": settings.get("fpr_rule", "closest")}.get(metric, "average_precision")
+
+
+def metric_words(settings: Mapping[str, Any]) -> str:
+    """The metric of a figure as its axis calls it."""
+    metric, rule = rule_of(settings)
+    return f"{NAMES[metric]} in percent" + (f" ({rule})" if metric == "fpr95" else "")
+
+
+def _values(path: str) -> Values:
+    rows = [row for row in read_csv(path) if row["level"] in ("set", "group") and row["value"]]
+    return {
+        (row["score"], f"{row['level']}:{row['target']}", row["metric"], row["rule"]): 100 * float(row["value"])
+        for row in rows
+    }
