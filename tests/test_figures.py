@@ -1,8 +1,10 @@
 """Figures from small files: right, readable in a column and in grey, the same every time; and their options."""
 
+import dataclasses
 import itertools
 import math
 import re
+import shutil
 import statistics
 
 import numpy as np
@@ -12,7 +14,7 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 
 from methods import registry
-from methods.csv_file import csv_text
+from methods.csv_file import csv_text, read_csv
 from methods.errors import ReproError
 from methods.features.arrays import Features, Readout
 from methods.features.score_store import SCORES, write_scores
@@ -24,11 +26,12 @@ from methods.reporting.figures import energy_histograms, tail_curves
 from methods.reporting.figures.sources import Source, clipped, common_bins
 from methods.settings import outputs
 from methods.settings.check_figures import FIGURE_KEYS
+from methods.settings.figures import role_of
 from methods.settings.load import load_study
 from methods.settings.parts import complete_part
 from methods.settings.schema import load_yaml
 from tests.test_reporting import metrics_row
-from tests.test_settings import DROP, refusal, study_of
+from tests.test_settings import DROP, PAPER, refusal, study_of
 from tests.workflow import ROOT
 
 FIGURES = registry.records("reporting.figures")
@@ -770,3 +773,109 @@ def test_the_examples_of_the_page_about_figures_fit_the_demo_and_show_every_kind
         study = load_study({"papers": [str(tmp_path / "paper.yaml")], "seeds": [0, 1, 2]})
         for entry in study.papers[name]["figures"].values():
             assert name == "edge" or outputs.figure_settings(study, name, entry)["sources"]
+
+
+# --- figures over several benchmarks ---
+
+WIDE = {
+    "title": "Wide digits",
+    "task": "single_label",
+    "in_distribution": {"dataset": "digits"},
+    "render": {"size": 8, "resize": "native"},
+    "normalisation": PAPER["benchmarks"]["digits"]["normalisation"],
+    "network": {"name": "cifar_resnet", "blocks": [1], "widths": [16]},
+    "ood": {"uniform_noise": {"groups": ["far"]}, "photo_patches": {"groups": ["far"]}},
+}
+TWO = {"benchmarks.wide": WIDE, "evaluate.wide": {"adapt": ["knn10"]}}
+
+
+def test_a_figure_on_a_further_benchmark_has_its_columns_and_files(tmp_path):
+    found = told(
+        tmp_path, {**HEAT, "also_on": ["wide"], "groups": ["far", "near"], "labels": {"digits": "narrow"}}, TWO
+    )
+    columns = dict(found["columns"])
+    assert columns["set:uniform_noise"].endswith(", narrow")
+    assert columns["wide/set:photo_patches"].endswith(", Wide digits")
+    assert {"group:near", "group:far", "wide/group:far"} <= set(columns)
+    assert "wide/group:near" not in columns
+    further = [source for source in found["sources"] if source.get("benchmark") == "wide"]
+    assert [(source["method"], source["seed"]) for source in further] == [("adapt", 0), ("adapt", 1)]
+    roles = [role_of(source) for source in found["sources"]]
+    assert {"adapt/metrics/seed0", "wide/adapt/metrics/seed0", "plain/metrics/seed1"} <= set(roles)
+    assert len(set(roles)) == len(roles)
+
+
+def test_sets_named_are_shown_on_the_benchmarks_that_have_them(tmp_path):
+    found = told(tmp_path, {**HEAT, "also_on": ["wide"], "sets": ["uniform_noise", "digits_held_out"]}, TWO)
+    assert [target for target, _ in found["columns"]] == [
+        "set:uniform_noise",
+        "set:digits_held_out",
+        "wide/set:uniform_noise",
+    ]
+
+
+def test_a_figure_of_one_benchmark_names_it_nowhere(tmp_path):
+    found = told(tmp_path, HEAT, TWO)
+    assert not [source for source in found["sources"] if "benchmark" in source]
+    assert not [title for _, title in found["columns"] if "Label of digits" in title]
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        ({**HEAT, "also_on": ["wid"]}, "figures.one.also_on names 'wid': did you mean 'wide'?"),
+        ({**HEAT, "also_on": ["digits"]}, "figures.one.also_on names digits, which the figure is about anyway"),
+        ({**HEAT, "also_on": ["mosaics"]}, "figures.one.also_on names mosaics, which is multi_label: one figure shows"),
+        (
+            {"kind": "roc_curves", "benchmark": "digits", "caption": "x", "also_on": ["wide"]},
+            "names further benchmarks (also_on), which auroc_heat_map and critical_difference alone can show",
+        ),
+    ],
+)
+def test_further_benchmarks_that_do_not_fit_are_refused(tmp_path, entry, sentence):
+    assert sentence in refusal(tmp_path, {"figures.one": entry, **TWO})
+
+
+def both_benchmarks(folder, kind):
+    """Files of both methods on one benchmark, and of one of them on a further one with values a tenth lower."""
+    found = sources(folder, kind, ("bce", "edge"))
+    for source in [s for s in found if s.method == "edge"]:
+        path = folder / f"further-{source.seed}.csv"
+        rows = read_csv(source.path)
+        write_text(path, csv_text([{**row, "value": row["value"] and repr(float(row["value"]) - 0.1)} for row in rows]))
+        found.append(dataclasses.replace(source, path=str(path), benchmark="wide"))
+    return found
+
+
+def test_a_heat_map_over_two_benchmarks_has_blank_cells_where_a_method_was_not_evaluated(tmp_path):
+    settings = {
+        **figure_settings("auroc_heat_map"),
+        "columns": [["set:near_set", "Near, narrow"], ["wide/set:near_set", "Near, wide"]],
+    }
+    figure = registry.load("reporting.figures", "auroc_heat_map").draw(
+        settings, both_benchmarks(tmp_path, "auroc_heat_map")
+    )
+    texts = {tuple(int(place) for place in text.get_position()): text.get_text() for text in figure.axes[0].texts}
+    mean = statistics.mean(set_value("edge", "joint_energy", "near_set", seed) for seed in (0, 1))
+    assert (texts[0, 2], texts[1, 2]) == (f"{100 * mean:.1f}", f"{100 * mean - 10:.1f}")
+    assert set(texts) == {(0, 0), (0, 1), (0, 2), (1, 2)}
+    plt.close("all")
+
+
+def test_ranks_over_two_benchmarks_count_all_sets_and_leave_out_methods_that_one_lacks(tmp_path):
+    names = ["near_set", "far_set", "odd_set"]
+    settings = {
+        **figure_settings("critical_difference"),
+        "columns": [[f"{before}set:{name}", name] for before in ("", "wide/") for name in names],
+    }
+    with pytest.raises(ReproError):  # one method and score alone has values on both
+        registry.load("reporting.figures", "critical_difference").draw(
+            settings, both_benchmarks(tmp_path, "critical_difference")
+        )
+    found = both_benchmarks(tmp_path, "critical_difference")
+    for source in [s for s in found if s.method == "bce"]:
+        path = shutil.copy(source.path, tmp_path / f"copy-{source.seed}.csv")
+        found.append(dataclasses.replace(source, path=str(path), benchmark="wide"))
+    figure = registry.load("reporting.figures", "critical_difference").draw(settings, found)
+    assert "over 6 OOD sets" in every_text(figure).replace("\n", " ")
+    plt.close("all")

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 from methods import provenance, registry
 from methods.reporting.figures.sources import Source
 from methods.reporting.style import save
+from methods.settings.figures import role_of
 from workflow_scripts.job import run_job
 
 if TYPE_CHECKING:
     from snakemake.script import snakemake
 
-KEYS = ("method", "label", "needs", "role", "dataset", "title", "seed")
+KEYS = ("method", "label", "needs", "role", "dataset", "title", "seed", "benchmark")
 
 
 def main(snakemake: Any) -> None:
@@ -23,7 +24,7 @@ def main(snakemake: Any) -> None:
             provenance.require_sidecar(path)
     figure = registry.load("reporting.figures", settings["kind"]).draw(settings, sources)
     save(figure, snakemake.output.svg, snakemake.output.pdf)
-    parents = {source.name: source.path for source in sources}
+    parents = {role_of(part): path for part, path in zip(settings["sources"], files, strict=True)}
     record = provenance.record("figure", settings, snakemake.params.digest, parents, settings["seed"])
     provenance.write_sidecar(snakemake.output.svg, record)
 

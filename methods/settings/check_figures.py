@@ -20,6 +20,7 @@ FIGURE_KEYS = (
     "scores",
     "sets",
     "seed",
+    "also_on",
     "labels",
     "order",
     "width",
@@ -43,6 +44,7 @@ def figure_problems(study: Study, name: str, paper: Mapping[str, Any]) -> Iterat
         yield from _figure_scores(study, paper, place, figure)
         yield from _network_scores(study, place, figure)
         if figure["benchmark"] in study.evaluate and figure["benchmark"] in study.benchmarks:
+            yield from _benchmarks(study, place, figure)
             yield from _names(study, place, figure)
             yield from _parts(study, place, figure)
             yield from _panels(study, place, figure)
@@ -73,6 +75,23 @@ def _options(study: Study, place: str, figure: Figure) -> Iterator[str]:
             )
 
 
+def _benchmarks(study: Study, place: str, figure: Figure) -> Iterator[str]:
+    """Further benchmarks are others, of the same task, and only for kinds that show several."""
+    if "also_on" in figure and not _record(figure).get("several_benchmarks"):
+        known = registry.records("reporting.figures")
+        kinds = [name for name, record in known.items() if record.get("several_benchmarks")]
+        yield f"{place} names further benchmarks (also_on), which {' and '.join(kinds)} alone can show"
+        return
+    for name in figure.get("also_on", ()):
+        wrong = list(unknown(f"{place}.also_on", name, study.evaluate))
+        yield from wrong
+        if name == figure["benchmark"]:
+            yield f"{place}.also_on names {name}, which the figure is about anyway: leave it out"
+        elif not wrong and study.benchmarks[name]["task"] != study.benchmarks[figure["benchmark"]]["task"]:
+            task = study.benchmarks[name]["task"]
+            yield f"{place}.also_on names {name}, which is {task}: one figure shows benchmarks of one task"
+
+
 def _names(study: Study, place: str, figure: Figure) -> Iterator[str]:
     """Own names and an order are for what the figure can show."""
     methods, benchmark = study.evaluate[figure["benchmark"]], study.benchmarks[figure["benchmark"]]
@@ -83,6 +102,9 @@ def _names(study: Study, place: str, figure: Figure) -> Iterator[str]:
     candidates = benchmark.get("outlier_selection", {}).get("candidates", ())
     classes = study.catalog.get(benchmark["in_distribution"]["dataset"], {"classes": []})["classes"]
     shown = classes if "classes" in _record(figure)["parameters"] else ()
+    if "also_on" in figure:
+        more = [study.benchmarks[name]["ood"] for name in figure["also_on"] if name in study.benchmarks]
+        known |= {figure["benchmark"], *figure["also_on"], *(dataset for ood in more for dataset in ood)}
     known |= {benchmark["in_distribution"]["dataset"], *groups, *candidates, *figure.get("panels", ()), *shown}
     for name in figure.get("labels", ()):
         yield from unknown(f"{place}.labels", name, known)

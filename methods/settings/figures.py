@@ -103,6 +103,55 @@ def run_sources(study: Study, entry: Entry, run: Run) -> list[dict[str, Any]]:
     return found
 
 
+def role_of(source: Entry) -> str:
+    """What tells a file from the others that a figure reads: method, set or kind of file, seed, further benchmark."""
+    parts = [source.get("benchmark", ""), source["method"], source.get("dataset") or source["needs"]]
+    seed = source.get("seed")
+    return "/".join([*filter(None, parts), *([] if seed is None else [f"seed{seed}"])])
+
+
+def further(study: Study, entry: Entry, methods: list[str]) -> list[dict[str, Any]]:
+    """The entry as it would be for each benchmark of ``also_on`` that is here and has one of ``methods``.
+
+    Sets and groups that a benchmark does not have are left out there.
+    """
+    found = []
+    for name in entry.get("also_on", ()):
+        here = [method for method in methods if method in study.evaluate.get(name, ())]
+        if not here:
+            continue
+        ood = study.benchmarks[name]["ood"]
+        groups = {group for part in ood.values() for group in part["groups"]}
+        own = {**entry, "benchmark": name, "methods": here}
+        own |= {
+            key: [n for n in entry[key] if n in known]
+            for key, known in (("sets", ood), ("groups", groups))
+            if key in entry
+        }
+        found.append({key: value for key, value in own.items() if key != "also_on"})
+    return found
+
+
+def columns_of(study: Study, entry: Entry, more: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """(target, title) of every column; those of further benchmarks have the benchmark before the target.
+
+    Where there are several, every title says which.
+    """
+    columns = shown_targets(study, entry)["columns"]
+    if not more:
+        return columns
+    found = [(target, f"{title}, {_called(study, entry, entry['benchmark'])}") for target, title in columns]
+    for own in more:
+        title = _called(study, entry, own["benchmark"])
+        pairs = shown_targets(study, own)["columns"]
+        found += [(f"{own['benchmark']}/{target}", f"{column}, {title}") for target, column in pairs]
+    return found
+
+
+def _called(study: Study, entry: Entry, benchmark: str) -> str:
+    return label(entry, benchmark, study.benchmarks[benchmark]["title"])
+
+
 def figure_sets(study: Study, entry: Entry) -> list[dict[str, Any]]:
     """The ID test split, and the OOD sets that a figure shows and that can be had here."""
     source, ood = study.benchmarks[entry["benchmark"]]["in_distribution"], study.ood_sets(entry["benchmark"])

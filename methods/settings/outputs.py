@@ -107,7 +107,7 @@ def figure_settings(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[
     return {
         **complete_part("reporting.figures", "kind", entry, *FIGURE_KEYS),
         **(_scores(study, paper, entry, network=needs == "metrics") if needs in ("scores", "metrics") else {}),
-        **(figures.shown_targets(study, entry) if needs == "metrics" else {}),
+        **(_targets(study, paper, entry) if needs == "metrics" else {}),
         **_benchmark_keys(study, entry),
         **(figures.panel_values(study, entry) if "panels" in entry else {}),
         **({"shown_classes": figures.shown_classes(study, entry)} if output_record(entry).get("gives") else {}),
@@ -124,8 +124,17 @@ def figure_sources(study: Study, paper: str, entry: Mapping[str, Any]) -> list[t
         common = {"method": "outlier_selection", "label": "", "needs": "dilation"}
         runs = [Run(entry["benchmark"], "", "", seed) for seed in study.config["seeds"]]
         return [({**common, "seed": run.seed}, run) for run in runs]
-    shown_runs = figure_runs(study, paper, entry)
-    return [(source, run) for run in shown_runs for source in figures.run_sources(study, entry, run)]
+    found = [(s, run) for run in figure_runs(study, paper, entry) for s in figures.run_sources(study, entry, run)]
+    for own in figures.further(study, entry, _methods(study, paper, entry)):
+        for run in figure_runs(study, paper, own):
+            found += [({**s, "benchmark": own["benchmark"]}, run) for s in figures.run_sources(study, own, run)]
+    return found
+
+
+def _targets(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Targets of a figure of metrics, with the columns of further benchmarks."""
+    more = figures.further(study, entry, _methods(study, paper, entry))
+    return {**figures.shown_targets(study, entry), "columns": figures.columns_of(study, entry, more)}
 
 
 def possible(study: Study, paper: str, entry: Mapping[str, Any]) -> bool:

@@ -15,6 +15,7 @@ from methods.data.catalog import owner_of
 from methods.data.render import render_name
 from methods.settings import imports
 from methods.settings.checks import output_record
+from methods.settings.figures import role_of
 from methods.settings.outputs import shown_protocol
 from methods.settings.study import Run, Study
 
@@ -112,12 +113,12 @@ def _of_table(place: Place, role: str, settings: Mapping[str, Any], study: Study
 
 
 def _of_figure(place: Place, role: str, settings: Mapping[str, Any], study: Study) -> list[str]:
-    """The role is method and set, or method, what is shown, and the seed where it shows several."""
-    benchmark, found = settings["benchmark"], []
+    """Files of the runs shown, by the role that the figure's settings give them."""
+    found = []
     for source in settings["sources"]:
         needs, seed = source["needs"], source.get("seed", settings["seed"])
-        shown = "history" if "seed" not in source else f"metrics/seed{seed}"
-        if role != f"{source['method']}/{source.get('dataset') or shown}":
+        benchmark = source.get("benchmark", settings["benchmark"])
+        if role != role_of(source):
             continue
         if needs == "dilation":
             found.append(_key("dilation", benchmark=benchmark, seed=seed))

@@ -16,6 +16,7 @@ from methods.reporting.style import is_grey, panels
 RECORD = {
     "title": "AUROC heat map",
     "needs": "metrics",
+    "several_benchmarks": True,
     "parameters": {
         "groups": {
             "type": "array",

@@ -20,6 +20,7 @@ from methods.reporting.style import panels
 RECORD = {
     "title": "Critical-difference diagram of average ranks",
     "needs": "metrics",
+    "several_benchmarks": True,
     "least_seeds": 3,
     "parameters": {
         "metric": {
@@ -70,7 +71,7 @@ def _means(settings: Mapping[str, Any], sources: Sequence[Source]) -> tuple[list
         if all(cells):
             names.append((method, f"{methods_of(sources)[method]}, {labels[score]}"))
             means.append([cell.mean for cell in cells if cell is not None])
-    seeds = min((len(of_method(sources, method)) for method, _ in names), default=0)
+    seeds = min((len({s.seed for s in of_method(sources, method)}) for method, _ in names), default=0)
     refuse(seeds < LEAST, f"The figure {settings['caption']!r} compares by ranks, needs {LEAST} seeds and has {seeds}.")
     return names, np.array(means).T
 

@@ -9,7 +9,8 @@ from methods.csv_file import read_csv
 from methods.metrics.seeds import Spread, spread
 from methods.reporting.figures.sources import Source, of_method
 
-# Value in percent by score, target (``set:<name>`` or ``group:<name>``), metric and rule
+# Value in percent by score, target, metric and rule. A target is ``set:<name>`` or ``group:<name>``, of a further
+# benchmark with that benchmark and a slash before.
 Values = Mapping[tuple[str, str, str, str], float]
 NAMES = {"auroc": "AUROC", "fpr95": "FPR95", "aupr_in": "AUPR-in", "aupr_out": "AUPR-out"}
 LOWER_IS_BETTER = ("fpr95",)
@@ -17,7 +18,7 @@ LOWER_IS_BETTER = ("fpr95",)
 
 def read_values(sources: Sequence[Source]) -> dict[str, Values]:
     """Values of every file of metrics, by its path; what is blank there, such as an incomplete average, is not here."""
-    return {source.path: _values(source.path) for source in sources if source.needs == "metrics"}
+    return {source.path: _values(source) for source in sources if source.needs == "metrics"}
 
 
 def over_seeds(
@@ -36,7 +37,11 @@ def averaged(
 ) -> Spread | None:
     """Mean and deviation over seeds of the average over ``targets``; None where a value is missing."""
     method, score = shown
-    own = [values[s.path] for s in of_method(sources, method) if s.needs == "metrics"]
+    by_seed: dict[int | None, dict[tuple[str, str, str, str], float]] = {}
+    for source in of_method(sources, method):
+        if source.needs == "metrics":
+            by_seed.setdefault(source.seed, {}).update(values[source.path])
+    own = list(by_seed.values())
     keys = [(score, target, *metric) for target in targets]
     if not own or any(key not in seed for seed in own for key in keys):
         return None
@@ -55,9 +60,10 @@ def metric_words(settings: Mapping[str, Any]) -> str:
     return f"{NAMES[metric]} in percent" + (f" ({rule})" if metric == "fpr95" else "")
 
 
-def _values(path: str) -> Values:
-    rows = [row for row in read_csv(path) if row["level"] in ("set", "group") and row["value"]]
+def _values(source: Source) -> Values:
+    rows = [row for row in read_csv(source.path) if row["level"] in ("set", "group") and row["value"]]
+    before = f"{source.benchmark}/" if source.benchmark else ""
     return {
-        (row["score"], f"{row['level']}:{row['target']}", row["metric"], row["rule"]): 100 * float(row["value"])
+        (row["score"], f"{before}{row['level']}:{row['target']}", row["metric"], row["rule"]): 100 * float(row["value"])
         for row in rows
     }

@@ -22,6 +22,7 @@ class Source:
         dataset: name of the set; ``title`` is how it is called.
         seed: of metrics and costs, of which a figure may show several seeds.
         needs: kind of file: scores, features, readout, history, metrics, cost or dilation.
+        benchmark: of a further benchmark; empty for the one that the figure is about.
     """
 
     path: str
@@ -32,12 +33,7 @@ class Source:
     title: str = ""
     seed: int | None = None
     needs: str = ""
-
-    @property
-    def name(self) -> str:
-        """What tells this file from the others that a figure reads."""
-        own = self.dataset or self.needs
-        return f"{self.method}/{own}" if self.seed is None else f"{self.method}/{own}/seed{self.seed}"
+    benchmark: str = ""
 
 
 def of_method(sources: Sequence[Source], method: str) -> list[Source]:
