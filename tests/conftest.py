@@ -8,7 +8,32 @@ from pathlib import Path
 
 import pytest
 
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")  # tests run a file a core: more threads would wait for one another
+
+# Files that take minutes: they are started first, so that no core waits for the last of them
+SLOW = (
+    "test_workflow_verify",
+    "test_workflow",
+    "test_workflow_data",
+    "test_interruption",
+    "test_readers",
+    "test_workflow_tuning",
+    "test_workflow_import",
+    "test_distributed",
+    "test_workflow_site",
+    "test_workflow_figures",
+    "test_workflow_pretrained",
+    "test_site_browser",
+    "test_guide",
+    "test_figures",
+)
 BUNDLE = Path(__file__).resolve().parents[2] / "shared" / "datasets"
+
+
+def pytest_collection_modifyitems(items):
+    """Slow files first, in their order above."""
+    items.sort(key=lambda item: SLOW.index(item.path.stem) if item.path.stem in SLOW else len(SLOW))
 
 
 @pytest.fixture(scope="session")

@@ -16,9 +16,11 @@ from methods.features.outlier_spectra import candidate_distances, feature_batche
 from methods.files import write_text
 from methods.reporting.figures import dilation_bars as bars
 from methods.reporting.figures.sources import Source
-from methods.reporting.layout import to_csv, to_latex, to_markdown
+from methods.reporting.latex import to_latex
+from methods.reporting.layout import to_csv, to_markdown
 from methods.reporting.tables.dilation import make
 from methods.settings import dilation, outputs
+from methods.settings.figures import role_of
 from methods.settings.load import load_study
 
 THREE, ONES = np.array([3.0, 2.0, 1.0]), np.ones(3)
@@ -261,4 +263,4 @@ def test_the_chart_has_a_bar_a_candidate_as_long_as_its_mean(tmp_path):
     assert [bar.get_width() for bar in axis.patches] == [5.5, 3]
     labels = [label.get_text() for label in axis.get_yticklabels()]
     assert labels == ["Mosaics of photo patches\ntrain, trained with", "Mosaics of digits 1, 7, 9\ntest"]
-    assert len({source.name for source in sources}) == 2
+    assert len({role_of(part) for part in told["sources"]}) == 2

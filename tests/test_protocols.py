@@ -686,7 +686,12 @@ def test_recipes_have_the_values_of_the_specification(method, benchmark, paper):
         assert told["objective"] == objective
         assert told["schedule"] == schedule
         assert (told["epochs"], told["batch"]) == (epochs, batch)
-        assert told["optimiser"] == {**SGD, "learning_rate": learning_rate, "weight_decay": decay}
+        assert told["optimiser"] == {
+            **SGD,
+            "learning_rate": learning_rate,
+            "backbone_rate_share": 1.0,
+            "weight_decay": decay,
+        }
         assert told["augmentation"] == (ONE_VIEW if method == "cross_entropy" else TWO_VIEWS)
         assert told["normalisation"] == CONSTANTS[constants]
         late = protocol == "released" and method in ("adapt", "palm")

@@ -28,7 +28,8 @@ from methods.features.network_tuning import through_network
 from methods.features.score_store import TUNED, read_tuned, write_tuned
 from methods.metrics.evaluation import tuned_rows
 from methods.metrics.ranking import detection_metrics, fpr_percentile
-from methods.reporting.layout import to_csv, to_html, to_latex, to_markdown
+from methods.reporting.latex import to_latex
+from methods.reporting.layout import to_csv, to_html, to_markdown
 from methods.reporting.tables.main import make as main_table
 from methods.reporting.tables.ranks import make as ranks_table
 from methods.scores.base import fit_instances, score_instances
