@@ -37,7 +37,7 @@ run: env  ## any Snakemake target, safely after a kill: make run TARGET=tables A
 	@$(RUN) $(TARGET) --cores $(CORES) $(ARGS)
 
 test: env-dev  ## run the tests, a file a core
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: env-dev  ## ruff, mypy, snakefmt, snakemake --lint
 	$(BIN)/ruff check .
