@@ -4,12 +4,15 @@
 
 Input: random resized crop (area 0.5 to 1, as EDGE trains), flip and normalisation of whole batches of stored pixels,
 against opening JPEG files with Pillow and torchvision's transforms, image by image. Scores: JointEnergy, MaxLogit and
-MSP of float32 logits, with the time of copying them. One thread.
+MSP of float32 logits, with the time of copying them. One thread; large pages as in the workflow.
 """
 
 import argparse
+import os
 import tempfile
 from pathlib import Path
+
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as the workflow sets it, before torch is imported
 
 import numpy as np
 import torch

@@ -1,5 +1,6 @@
 """Paths, the study, and small helpers. Light imports only: a dry run reads this file and nothing heavy."""
 
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, workflow.basedir)
+# Jobs inherit it: torch on a CPU takes large arrays in large pages, for new small ones cost more than filling them
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 from methods.data import availability, downloads
 from methods.data.catalog import file_record, owner_of

@@ -11,6 +11,8 @@ from methods.csv_file import read_csv
 from methods.reporting.figures.sources import Source
 from methods.reporting.style import LINES, grid, palette
 
+_LINE = 24  # letters that fit above a panel where four share a page
+
 RECORD = {"title": "Training curves", "needs": "history", "parameters": {}}
 
 PANELS = ("loss", "monitor", "energy", "learning rate")
@@ -40,7 +42,7 @@ def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
     for axis, (label, rows, kind, names) in zip(axes, shown, strict=True):
         if names:
             _curves(axis, rows, names, palette(settings))
-            axis.set(title=f"{label}: {kind}", xlabel="epoch")
+            axis.set(title=_title(label, kind), xlabel="epoch")
         else:
             axis.set_axis_off()
     return figure
@@ -53,6 +55,11 @@ def _curves(axis: Axes, rows: Sequence[Mapping[str, str]], names: Sequence[str],
         axis.plot(epochs, values, color=colours[number % len(colours)], linestyle=line, label=_words(name))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.legend()
+
+
+def _title(label: str, kind: str) -> str:
+    """On two lines where one would be wider than a panel of a full row."""
+    return f"{label}: {kind}" if len(label) + len(kind) <= _LINE else f"{label}:\n{kind}"
 
 
 def _names(columns: Mapping[str, str], kind: str) -> list[str]:

@@ -74,7 +74,8 @@ def _cells(
         mark = marks.setdefault(reason, _letter(len(marks)))
         verdict = f"{'not comparable' if value['reasons'] else 'not run'} ({mark})"
     shown = [cell if cell is not None else "" for cell in (ours["released"], ours["corrected"])]
-    return [printed, *shown, _interval(judged), "" if difference is None else difference, verdict, reason]
+    interval = _interval(judged or ours["corrected"])
+    return [printed, *shown, interval, "" if difference is None else difference, verdict, reason]
 
 
 def _ours(value: Mapping[str, Any], runs: RunRows, protocol: str) -> Spread | None:
