@@ -9,7 +9,10 @@ loss, prototypes moved sample by sample, a DataLoader in front of the same netwo
 """
 
 import argparse
+import os
 from collections.abc import Callable, Iterator
+
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as the workflow sets it, before torch is imported
 
 import numpy as np
 import torch
