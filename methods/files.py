@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -61,10 +61,12 @@ def sha256_bytes(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def sha256_file(path: str | Path) -> str:
-    """Hex SHA-256 of a file, read in pieces of 1 MiB."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as handle:
-        while chunk := handle.read(_CHUNK):
-            digest.update(chunk)
+def sha256_file(path: str | Path, report: Callable[[int], None] = lambda size: None) -> str:
+    """Hex SHA-256 of a file, read in pieces of 1 MiB; ``report`` is told how many more bytes were hashed."""
+    digest, block = hashlib.sha256(), bytearray(_CHUNK)
+    view = memoryview(block)
+    with open(path, "rb", buffering=0) as handle:
+        while size := handle.readinto(block):
+            digest.update(view[:size])
+            report(size)
     return digest.hexdigest()

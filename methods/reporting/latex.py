@@ -34,8 +34,7 @@ _ALONE = r"""% Read it in with \input (the preamble needs booktabs, graphicx and
 
 def to_latex(table: Table, label: str) -> str:
     """A ``table`` environment or, for more rows than fit on a page, a ``longtable``."""
-    texts = {cell: escape(cell) for row in table.cells for cell in row if isinstance(cell, str)}
-    cells = [[text.replace("±", r"$\pm$") for text in row] for row in marked_texts(table, MARKS, texts)]
+    cells = marked_texts(table, MARKS, escape)
     body = [" & ".join([*map(escape, row), *own]) + r" \\" for row, own in zip(table.rows, cells, strict=True)]
     caption = rf"\caption{{{escape(' '.join([table.caption, *all_notes(table)]))}}}"
     layout = "l" * len(table.heads) + "".join("l" if column.words else "r" for column in shown(table))

@@ -1,7 +1,7 @@
 """A finished table as text: CSV for machines, Markdown and HTML for readers; LaTeX is in latex.py."""
 
 import html
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import groupby
 
 from methods.csv_file import csv_text
@@ -77,7 +77,7 @@ def to_html(table: Table) -> str:
     columns = shown(table)
     groups = "".join(f'<th colspan="{span}">{html.escape(group)}</th>' for group, span in spans(columns))
     names = "".join(f"<th>{html.escape(c.name)}{ARROWS[c.direction]}</th>" for c in columns)
-    texts = marked_texts(table, HTML, {c: html.escape(c) for row in table.cells for c in row if isinstance(c, str)})
+    texts = marked_texts(table, HTML, html.escape)
     rows = [_html_row(row, cells, columns) for row, cells in zip(table.rows, texts, strict=True)]
     labels = "".join(f"<th>{head}</th>" for head in table.heads)
     head = f"<tr>{'<th></th>' * len(table.heads)}{groups}</tr>\n<tr>{labels}{names}</tr>"
@@ -100,15 +100,16 @@ def spans(columns: list[Column]) -> list[tuple[str, int]]:
     return [(group, len(list(members))) for group, members in groupby(columns, key=lambda column: column.group)]
 
 
-def marked_texts(table: Table, marks: Mapping[str, str], escaped: Mapping[str, str] | None = None) -> list[list[str]]:
-    """Cells as readers see them, the best and second-best in the ``marks`` of a format; ``escaped`` texts replaced."""
+def marked_texts(
+    table: Table, marks: Mapping[str, str], escape: Callable[[str], str] = lambda text: text
+) -> list[list[str]]:
+    """Cells as readers see them, in the format's own letters, the best and second-best in its ``marks``."""
     ranked = [dict(zip(table.marked(j), ("best", "second"), strict=True)) for j in range(len(table.columns))]
     texts = []
     for i, cells in enumerate(table.cells):
         line = []
         for column, cell, rank in zip(table.columns, cells, ranked, strict=True):
-            text = percent(cell, table.scale)
-            text = (escaped or {}).get(text, text)
+            text = escape(percent(cell, table.scale))
             if not column.machine:
                 line.append(marks[rank[i]].format(text) if i in rank else text)
         texts.append(line)

@@ -99,9 +99,12 @@ def _read_rows(path: Path, columns: tuple[str, ...]) -> list[Row]:
     for number, row in enumerate(rows, 2):
         if None in row or None in row.values():
             raise ReproError(f"{path}, line {number} has not {len(columns)} fields: quote a text that has commas.")
-    keys = [tuple(row[key] for key in columns if key not in ("value", "status", "source", "note")) for row in rows]
-    if twice := [number for number, key in enumerate(keys, 2) if keys.index(key) < number - 2]:
-        raise ReproError(f"{path}, line {twice[0]} says again what an earlier line says: leave one of them out.")
+    seen = set()
+    for number, row in enumerate(rows, 2):
+        key = tuple(row[name] for name in columns if name not in ("value", "status", "source", "note"))
+        if key in seen:
+            raise ReproError(f"{path}, line {number} says again what an earlier line says: leave one of them out.")
+        seen.add(key)
     return rows
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import pandas as pd
 
 from methods.errors import ReproError, refuse
+from methods.records import read_record
 from methods.settings.checks import output_record
 from workflow_scripts.verification.bundle import FORMAT, MANIFEST, RECORDS, read_bundle
 from workflow_scripts.verification.evidence import scan
 from workflow_scripts.verification.judge import differences
 from workflow_scripts.verification.layout import KINDS, place_of
-from workflow_scripts.verification.records import read_record
 
 # Columns that hold results; the others tell the rows of a file apart. Of tables all with a colon.
 _VALUES = {"metrics": ("value", "complete"), "dilation": ("paper_topk", "released_bug")}

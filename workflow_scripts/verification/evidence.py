@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from methods.errors import ReproError
+from methods.records import Record, read_record
 from methods.settings.study import Run, Study
 from workflow_scripts.verification import hashes
 from workflow_scripts.verification.layout import KINDS, OUTSIDE, SIDECAR, Place, parents_of, place_of
-from workflow_scripts.verification.records import Record, read_record
 
 # Not results: hashes vouch for themselves, checkpoints are in progress, and this is what is written here.
 LEFT_OUT = ("results/hashes/", "results/resume/", "results/verify.json")

@@ -6,7 +6,6 @@ file that nobody has read yet does not have. So each job also leaves one line a 
 line holds the hash of the first, so that a damaged line is not taken for a damaged artifact.
 """
 
-import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +16,6 @@ from methods.files import sha256_bytes, sha256_file, write_text
 
 FOLDER = "hashes"
 _LINE = re.compile(r"(?P<line>(?P<sha256>[0-9a-f]{64})  (?P<name>[^\n]+)\n)# (?P<own>[0-9a-f]{64})\n")
-_BLOCK = 1 << 20
 _THREADS = 8
 
 
@@ -75,15 +73,5 @@ def hash_files(paths: Mapping[str, Path], report: Callable[[int], None] = lambda
     """
     order = sorted(paths, key=lambda key: -paths[key].stat().st_size)
     with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
-        found = dict(zip(order, pool.map(lambda key: _hash(paths[key], report), order), strict=True))
+        found = dict(zip(order, pool.map(lambda key: sha256_file(paths[key], report), order), strict=True))
     return {key: found[key] for key in paths}
-
-
-def _hash(path: Path, report: Callable[[int], None]) -> str:
-    digest, block = hashlib.sha256(), bytearray(_BLOCK)
-    view = memoryview(block)
-    with open(path, "rb", buffering=0) as handle:
-        while size := handle.readinto(block):
-            digest.update(view[:size])
-            report(size)
-    return digest.hexdigest()

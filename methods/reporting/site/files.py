@@ -1,19 +1,18 @@
 """Where the site finds what it shows, from path patterns that its caller gives, and the record in each file."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
-from safetensors import SafetensorError, safe_open
-
-from methods.provenance import require_sidecar, sidecar
+from methods import records
+from methods.errors import ReproError
+from methods.provenance import require_sidecar
 
 # What may lie behind the metrics of a run, metrics first; a part is a data set and its split.
 OF_RUN = ("metrics", "tuned", "detectors", "readout", "model")
 OF_PART = ("scores", "network_scores", "features", "images")
+_FORMS = {".h5": "hdf5", ".safetensors": "safetensors"}  # where the record of other files is: beside them
 
 
 @dataclass(frozen=True)
@@ -63,15 +62,10 @@ def read_record(path: Path) -> dict[str, Any] | None:
     A damaged file has none here: to find it is what `snakemake verify` is for, and a page should not fail over it.
     """
     try:
-        if path.suffix == ".h5":
-            with h5py.File(path, "r") as file:
-                return json.loads(file.attrs["provenance"])
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="np") as model:
-                return json.loads(model.metadata()["provenance"])
-        return json.loads(sidecar(path).read_text(encoding="utf-8"))
-    except (OSError, KeyError, TypeError, ValueError, SafetensorError):
+        found: dict[str, Any] = records.parsed_record(path, _FORMS.get(path.suffix, "sidecar"))
+    except ReproError:
         return None
+    return found
 
 
 def checked_record(path: Path) -> dict[str, Any]:

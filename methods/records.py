@@ -20,14 +20,23 @@ def read_record(path: Path, form: str) -> Record:
     Raises:
         ReproError: it has none, or none that can be read; the message completes "PATH ...".
     """
-    text = {"hdf5": _attribute, "safetensors": _metadata, "sidecar": _beside}[form](path)
-    try:
-        record = json.loads(text)
-    except ValueError as error:
-        raise ReproError(f"has a record of its origin that is no JSON ({error})") from error
+    record = parsed_record(path, form)
     whole = isinstance(record, dict) and all(isinstance(record.get(key), kind) for key, kind in _KEYS.items())
     refuse(not whole, f"has a record of its origin without {', '.join(_KEYS)}")
     return record
+
+
+def parsed_record(path: Path, form: str) -> Any:
+    """What an artifact carries as its record, whatever that holds.
+
+    Raises:
+        ReproError: it carries none, or one that is no JSON; the message completes "PATH ...".
+    """
+    text = {"hdf5": _attribute, "safetensors": _metadata, "sidecar": _beside}[form](path)
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ReproError(f"has a record of its origin that is no JSON ({error})") from error
 
 
 def _attribute(path: Path) -> str:
