@@ -92,7 +92,12 @@ def start(folder: Path, *more: str) -> subprocess.Popen[str]:
     )
 
 
-def _run(module: str, folder: Path, more: tuple[str, ...], root: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", module, *arguments(*more, root=root)]
+def command(module: str, folder: Path, *more: str, root: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """A command of the project at ``root``, called in ``folder``; standard error is joined to standard output."""
+    line = [sys.executable, "-m", module, *more]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    return subprocess.run(command, cwd=folder, env=environment(root), text=True, check=False, timeout=300, **streams)
+    return subprocess.run(line, cwd=folder, env=environment(root), text=True, check=False, timeout=300, **streams)
+
+
+def _run(module: str, folder: Path, more: tuple[str, ...], root: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return command(module, folder, *arguments(*more, root=root), root=root)
