@@ -16,13 +16,15 @@ from methods import equivalent_code, source_digest
 from methods.errors import ReproError
 from methods.records import read_record
 from methods.settings import digests
+from methods.settings.load import load_study
+from methods.settings.schema import load_yaml
 from tests.rerun_folder import PUBLISHED, finished_copy, paper, planned, write_paper
 from tests.workflow import EVALUATION, MODEL, ROOT, arguments, command, copy_project
 from workflow_scripts import accept, adopt
 from workflow_scripts.adoption import equivalence
 from workflow_scripts.job import locked
 from workflow_scripts.launch import OWNER_LOCK
-from workflow_scripts.verification import evidence, hashes, judge
+from workflow_scripts.verification import bundle, evidence, hashes, judge
 
 pytestmark = pytest.mark.workflow
 
@@ -291,6 +293,9 @@ def test_accepting_needs_a_reason_writes_once_and_is_taken_back_by_deleting_an_e
     for _ in range(2):
         accept.main(["tidied", *options])
         assert accepted(inside) == [("c", recorded("adapt")), ("b", recorded("plain"))]
+    study, path = load_study(load_yaml(Path("config.yaml"))), inside / "bundle.zip"
+    bundle.pack(study, "micro", path, lambda line: None)
+    assert b"tidied" in bundle.read_bundle(path)[bundle.EQUIVALENT]
     equivalent_code.write_entries(equivalent_code.entries(inside)[1:], inside)
     capsys.readouterr()
     accept.main(["tidied", *options, "--dry-run"])
@@ -308,7 +313,9 @@ def test_settings_that_differ_as_well_are_refused_and_the_digest_of_equal_ones_a
     accept.main(["tidied", "--configfile", str(inside / "config.yaml"), "--only", "model"])
     assert accepted(inside) == [("b", recorded("plain"))]
     refused = MODEL.replace("plain", "adapt")
-    assert f"Not accepted: {refused}: settings differ as well: epochs is 1, expected 2" in capsys.readouterr().out
+    assert (
+        f"Not accepted: model: {refused}: settings differ as well: epochs is 1, expected 2" in capsys.readouterr().out
+    )
 
 
 def test_one_code_for_two_older_ones_asks_which_it_was_refactored_from(inside, monkeypatch):

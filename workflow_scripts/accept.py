@@ -26,15 +26,15 @@ def main(arguments: list[str]) -> int:
     reason = " ".join(given.reason.split())
     refuse(not reason, "Nothing is accepted without a reason: make accept REASON='why the new code computes the same'.")
     found, refused = changes(load_study(read_config(given)), given.only)
-    more = [entry(change, reason, given.chosen) for change in found]
-    for line in refused:
-        print(f"Not accepted: {line}")
-    for own in more:
+    new = [entry(change, reason, given.chosen) for change in found]
+    for kind, lines in refused.items():
+        print(f"Not accepted: {kind}: {lines[0]}", f"(and {len(lines) - 1} more)" if len(lines) > 1 else "")
+    for own in new:
         print(f"{short(own.code)} stands for {short(own.same_as)}: {own.concerns}")
-    if not more:
+    if not new:
         print("Nothing to accept: no file here differs from this checkout in its code alone.")
     elif not given.dry_run:
-        write_entries([*entries(ROOT), *more], ROOT)
+        write_entries([*entries(ROOT), *new], ROOT)
         print(f"Written to {FILE}: commit it with the refactor.")
     if newer := [concerns(change.same) for change in found if change.same]:
         print(f"Made by the new code already, so run `make adopt` as well: {'; '.join(newer)}.")

@@ -32,14 +32,14 @@ class Change:
     same: list[Place] = field(default_factory=list)
 
 
-def changes(study: Study, kinds: Iterable[str] = tuple(KINDS)) -> tuple[list[Change], list[str]]:
-    """Changes of code alone, and one line for each file whose settings differ as well: it is made again by right.
+def changes(study: Study, kinds: Iterable[str] = tuple(KINDS)) -> tuple[list[Change], dict[str, list[str]]]:
+    """Changes of code alone, and by kind a line for each file whose settings differ as well: it is made again by right.
 
     Args:
         study: whose files are looked at.
         kinds: of files that count, of ``KINDS``.
     """
-    evidence, found, refused = gather(study), dict[str, Change](), []
+    evidence, found, refused = gather(study), dict[str, Change](), dict[str, list[str]]()
     for key, place in evidence.places.items():
         record = evidence.records.get(key) if place.kind in kinds else None
         try:
@@ -55,7 +55,8 @@ def changes(study: Study, kinds: Iterable[str] = tuple(KINDS)) -> tuple[list[Cha
             have = {"settings": record["settings"], "seed": record.get("seed")}
             parts = differences(have, {"settings": asked.settings, "seed": asked.seed})
             if parts:
-                refused.append(f"{evidence.files[key]}: settings differ as well: {'; '.join(parts[:3])}")
+                said = f"{evidence.files[key]}: settings differ as well: {'; '.join(parts[:3])}"
+                refused.setdefault(place.kind, []).append(said)
             else:
                 found.setdefault(asked.digest, Change(asked.digest)).recorded[recorded].append(place)
     return [change for change in found.values() if change.recorded], refused

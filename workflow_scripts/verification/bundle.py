@@ -30,6 +30,7 @@ _READ_ME = """Results of the paper file {paper}.yaml, made by ood-repro.
 
 manifest.json  SHA-256 and size of every file in here
 records.json   SHA-256, settings, source digest and parents of every artifact behind the tables, back to the archives
+equivalent_code.json  refactors recorded as equivalent, with their reasons, if there are any
 config.json    the config it was run with: snakemake {paper} --configfile config.json
 papers/        the paper's file, and those it takes recipes or benchmarks from
 results/       tables, figures, metrics, training histories
