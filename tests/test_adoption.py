@@ -33,6 +33,7 @@ def test_what_follows_from_a_flaw_runs_again_and_says_from_what():
     parts, made = planned(flaws={MODEL: "code differs"})
     assert parts == ["fp", "tesc", ""]
     assert list(made.rerun.values()) == ["code differs", "follows from m", "follows from f", "follows from cost"]
+    assert made.at_fault() == {MODEL: "code differs"}
 
 
 def test_an_empty_folder_is_missing_and_not_flawed():

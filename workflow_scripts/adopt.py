@@ -43,10 +43,10 @@ def _print(made: Plan) -> None:
     width = max(len(row[0]) for row in rows)
     for rule, *counts in rows:
         print(rule.ljust(width), *(str(count).rjust(10) for count in counts))
-    for job, reason in made.rerun.items():
+    for job, reason in made.at_fault().items():
         print(f"{job.name}: {reason}")
-    for job in made.missing:
-        print(f"{job.name}: missing")
+    if following := len(made.rerun) - len(made.at_fault()):
+        print(f"{following} more must rerun because they follow from these or from what is missing.")
 
 
 if __name__ == "__main__":

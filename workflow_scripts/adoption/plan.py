@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from workflow_scripts.adoption.dag import Job
 
+_FOLLOWS = "follows from"
+
 
 @dataclass
 class Plan:
@@ -20,6 +22,10 @@ class Plan:
     adopted: list[Job] = field(default_factory=list)
     rerun: dict[Job, str] = field(default_factory=dict)
     missing: list[Job] = field(default_factory=list)
+
+    def at_fault(self) -> dict[Job, str]:
+        """Those of ``rerun`` that do not only follow from others."""
+        return {job: reason for job, reason in self.rerun.items() if not reason.startswith(_FOLLOWS)}
 
     def counts(self) -> list[tuple[str, int, int, int]]:
         """(rule, adopted, must rerun, missing) of every rule."""
@@ -50,7 +56,7 @@ def plan(jobs: Sequence[Job], wanted: Iterable[str], flaws: Mapping[Job, str], e
             first = next((path for path in job.inputs if maker.get(path) in running), None)
             if first is not None and job.outputs and job not in running:
                 running.add(job)
-                why[job] = f"follows from {first}"
+                why[job] = f"{_FOLLOWS} {first}"
         if len(running) == before:
             break
     return _sorted(jobs, running, why, absent)
