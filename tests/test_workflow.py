@@ -1,6 +1,5 @@
 """The chain through Snakemake: complete, idempotent, clear about bad input."""
 
-import copy
 import re
 import shutil
 
@@ -134,7 +133,7 @@ def test_nan_weights_stop_the_extraction(folder):
 
 
 def test_a_diverging_training_names_its_step_and_leaves_no_model(folder):
-    recipes = copy.deepcopy(PAPER["recipes"])
+    recipes = paper()["recipes"]
     recipes["plain"]["optimiser"]["learning_rate"] = 1.0e30
     write_inputs(folder, paper(recipes=recipes))
     failing(folder, MODEL, "NaN or infinite at step")

@@ -215,7 +215,9 @@ def test_what_does_not_agree_is_named_and_runs_again_with_what_follows(finished,
     assert said["results/papers/micro/figures/curves.svg"] == 'settings differ: caption is "Curves", expected "Others"'
     again = {"score": 2, "evaluate": 2, "make_table": 2, "make_figure": 2, "make_report": 1}
     assert {rule: row[1] for rule, row in counts.items() if row[1]} == again
-    assert len(said) == 3
+    reader = f"{EVALUATION}/metrics.csv".replace("plain", "adapt")  # read the scores before they were changed
+    assert said[reader] == f"made from another ood_scores_0 than {scores}"
+    assert len(said) == 4
     assert planned(folder, root=project) == again
 
 
