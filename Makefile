@@ -7,9 +7,10 @@ BIN := $(VENV)/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m workflow_scripts.launch
 CORES ?= all
 ARGS ?=
+export REASON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-dev demo run test lint format docs lock clean
+.PHONY: help env env-dev demo run adopt accept test lint format docs lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +36,12 @@ demo: env  ## run the embedded benchmark and print its tables (3 to 6 minutes on
 
 run: env  ## any Snakemake target, safely after a kill: make run TARGET=tables ARGS='--config seeds=[0]'
 	@$(RUN) $(TARGET) --cores $(CORES) $(ARGS)
+
+adopt: env  ## take over a copied results folder, naming what must run again: make adopt TARGET=demo
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m workflow_scripts.adopt $(TARGET) $(ARGS)
+
+accept: env  ## record a refactor as equivalent, so that nothing runs again: make accept REASON='why'
+	@$(BIN)/python -m workflow_scripts.accept "$$REASON" $(ARGS)
 
 test: env-dev  ## run the tests, a file a core
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)

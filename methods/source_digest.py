@@ -2,6 +2,7 @@
 
 Comments, docstrings and layout do not count, nor do the modules that only report or record. Parts that are
 loaded by name are not imported by the engine's text, so a run is tied to the parts it names and to no other.
+Code that was recorded as equivalent to older code (``make accept``) has the digest of that code.
 """
 
 import ast
@@ -9,6 +10,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from methods.equivalent_code import standing_for
 from methods.files import sha256_bytes
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -16,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Changing how a thing is recorded, logged or found never changes a number.
 OUTSIDE = frozenset(
     {
+        "methods.equivalent_code",
         "methods.errors",
         "methods.files",
         "methods.hdf5",
@@ -34,9 +37,15 @@ OUTSIDE = frozenset(
 )
 
 
-def source_digest(modules: Iterable[str]) -> str:
-    """SHA-256 over the code of ``modules`` and of everything in ``methods`` they import."""
-    closure: dict[str, str] = {}
+def source_digest(modules: Iterable[str], scripts: Iterable[str] = ()) -> str:
+    """SHA-256 over the code of ``modules`` and of everything in ``methods`` they import.
+
+    Args:
+        modules: dotted names.
+        scripts: dotted names of modules that count without what they import: a job's script names all that any run may
+            need, so the modules behind it are given one by one.
+    """
+    closure = {name: _parse(name)[0] for name in scripts}
     waiting = sorted(set(modules))
     while waiting:
         name = waiting.pop()
@@ -44,7 +53,8 @@ def source_digest(modules: Iterable[str]) -> str:
             code, imports = _parse(name)
             closure[name] = code
             waiting.extend(imports)
-    return sha256_bytes("\n".join(f"{name}\n{code}" for name, code in sorted(closure.items())).encode())
+    content = "\n".join(f"{name}\n{code}" for name, code in sorted(closure.items()))
+    return standing_for(sha256_bytes(content.encode()), ROOT)
 
 
 @cache

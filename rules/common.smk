@@ -16,6 +16,7 @@ from methods.data.catalog import file_record, owner_of
 from methods.data.places import archive_places, wanted
 from methods.data.render import parse_render, render_name
 from methods.errors import ReproError
+from methods.files import sha256_file
 from methods.provenance import canonical_json
 from methods.settings import digests, dilation, imports, outputs, packing, pretrained, steps, tuning
 from methods.settings.load import load_study

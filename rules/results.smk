@@ -85,8 +85,6 @@ rule make_figure:
 
 
 rule environment:
-    input:
-        workflow.source_path("../requirements.txt"),
     output:
         csv=report(
             ENVIRONMENT,
@@ -102,6 +100,9 @@ rule environment:
     resources:
         mem_mb=500,
         runtime=10,
+    params:
+        requirements=sha256_file(f"{workflow.basedir}/requirements.txt"),
+        digest=digests.step_digest("environment"),
     message:
         "list versions and hardware"
     script:
@@ -124,6 +125,7 @@ rule make_report:
         runtime=30,
     params:
         snakefile=lambda wildcards, input: workflow.main_snakefile,
+        digest=digests.step_digest("make_report"),
     message:
         "report in {output.html}"
     script:

@@ -47,7 +47,7 @@ rule make_bundle:
         runtime=240,
     params:
         settings=lambda wildcards: canonical_json(packing.packed_settings(STUDY, wildcards.paper)),
-        digest=lambda wildcards: digests.digest(*BUNDLE_CODE),
+        digest=lambda wildcards: digests.step_digest("make_bundle", *BUNDLE_CODE),
     message:
         "verify and pack the results of {wildcards.paper} into {output.bundle}"
     script:

@@ -1067,7 +1067,7 @@ def test_steps_and_head_are_told_to_several_labels_and_to_nothing_else(tmp_path)
 
 def test_the_code_of_several_labels_concerns_no_evaluation_of_one(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr("methods.settings.digests.source_digest", lambda modules: asked.append(list(modules)))
+    monkeypatch.setattr("methods.settings.digests.source_digest", lambda modules, scripts: asked.append(list(modules)))
     study = study_of(tmp_path)
     for name in ("digits", "mosaics"):
         digests.evaluate_digest(study, study.runs(name)[0])

@@ -1,9 +1,11 @@
 """A workflow small enough for tests: one method, one epoch, two OOD sets, in a folder of its own."""
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,27 @@ PAPER: dict[str, Any] = {
 MODEL = "results/runs/digits/plain/corrected/seed0/model.safetensors"
 EVALUATION = "results/runs/digits/plain/corrected/seed0/eval-corrected"
 TABLE = "results/papers/micro/tables/main.csv"
+
+
+def once(factory: Any, name: str, fill: Callable[[Path], None]) -> Path:
+    """A folder that ``fill`` filled, by one of the processes that run the tests for all: to be copied, not changed.
+
+    Args:
+        factory: pytest's ``tmp_path_factory``.
+        name: the folder's.
+        fill: is given an empty folder.
+    """
+    base = factory.getbasetemp()
+    target = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with open(target.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.exists():
+            unfinished = target.with_suffix(".unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir()
+            fill(unfinished)
+            unfinished.rename(target)
+    return target
 
 
 def copy_project(root: Path) -> Path:
@@ -92,7 +115,12 @@ def start(folder: Path, *more: str) -> subprocess.Popen[str]:
     )
 
 
-def _run(module: str, folder: Path, more: tuple[str, ...], root: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", module, *arguments(*more, root=root)]
+def command(module: str, folder: Path, *more: str, root: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """A command of the project at ``root``, called in ``folder``; standard error is joined to standard output."""
+    line = [sys.executable, "-m", module, *more]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    return subprocess.run(command, cwd=folder, env=environment(root), text=True, check=False, timeout=300, **streams)
+    return subprocess.run(line, cwd=folder, env=environment(root), text=True, check=False, timeout=300, **streams)
+
+
+def _run(module: str, folder: Path, more: tuple[str, ...], root: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return command(module, folder, *arguments(*more, root=root), root=root)

@@ -46,7 +46,8 @@ def dilation_settings(study: Study, benchmark: str, seed: int) -> dict[str, Any]
 def dilation_digest(study: Study, benchmark: str) -> str:
     """Digest of the code behind the distances, with the network that the benchmark names."""
     network = module_name("networks", study.benchmarks[benchmark]["network"]["name"])
-    return source_digest(["methods.features.outlier_spectra", "methods.training.device", network])
+    modules = ["methods.features.outlier_spectra", "methods.training.device", network]
+    return source_digest(modules, ["workflow_scripts.measure_dilation"])
 
 
 def shown(study: Study, benchmark: str) -> dict[str, Any]:

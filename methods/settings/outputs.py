@@ -113,7 +113,7 @@ def figure_settings(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[
         **({"shown_classes": figures.shown_classes(study, entry)} if output_record(entry).get("gives") else {}),
         "seed": None if _over_seeds(entry) else figure_seed(study, entry),
         "method_order": figures.method_order(study, paper),
-        "set_order": list(study.benchmarks[entry["benchmark"]]["ood"]),
+        **({} if needs == "history" else {"set_order": list(study.benchmarks[entry["benchmark"]]["ood"])}),
         "sources": [source for source, _ in figure_sources(study, paper, entry)],
     }
 

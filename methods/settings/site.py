@@ -39,7 +39,8 @@ def site_digest() -> str:
     """Digest of the code, templates and style of the site and of the package whose table library it carries."""
     files = sorted(path for folder in ("templates", "static") for path in (PACKAGE / folder).iterdir())
     content = {path.name: sha256_file(path) for path in files}
-    return fingerprint([source_digest(["methods.reporting.site.build"]), content, version("itables")])
+    code = source_digest(["methods.reporting.site.build"], ["workflow_scripts.make_site"])
+    return fingerprint([code, content, version("itables")])
 
 
 def _first_seeds(study: Study) -> list[Run]:

@@ -1,21 +1,16 @@
 """Without Snakemake: `python -m workflow_scripts.verification verify`, `check BUNDLE` or `compare ONE TWO`."""
 
 import argparse
-import copy
 import logging
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from methods.errors import ReproError
 from methods.progress import LOG
 from methods.settings.load import load_study
-from methods.settings.schema import ROOT, load_yaml
 from workflow_scripts.verification import bundle
 from workflow_scripts.verification.compare import compare, open_side
+from workflow_scripts.verification.config import add_options, read_config
 from workflow_scripts.verification.verify import STATES, verify
 
 _HELP = "Exit status: 0 all is well, 1 something is broken or differs, 2 other settings or code, 3 not possible."
@@ -25,9 +20,7 @@ def main(arguments: list[str]) -> int:
     """Run one command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m workflow_scripts.verification", description=__doc__, epilog=_HELP)
     commands = parser.add_subparsers(dest="command", required=True)
-    own = commands.add_parser("verify", help="walk from tables and figures back to archives")
-    own.add_argument("--configfile", type=Path, help="config beside the project's own, as for snakemake")
-    own.add_argument("--config", nargs="*", default=[], metavar="KEY=VALUE", help="as for snakemake")
+    add_options(commands.add_parser("verify", help="walk from tables and figures back to archives"))
     commands.add_parser("check", help="check a bundle").add_argument("bundle", type=Path)
     two = commands.add_parser("compare", help="compare two bundles or results folders cell by cell")
     two.add_argument("one", type=Path)
@@ -44,22 +37,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _verify(given: argparse.Namespace) -> int:
-    config = load_yaml(ROOT / "config.yaml")
-    if given.configfile:
-        config = _joined(config, load_yaml(given.configfile))
-    for pair in given.config:
-        key, _, value = pair.partition("=")
-        config = _joined(config, {key: yaml.safe_load(value)})
-    return STATES[verify(load_study(config))["state"]][0]
-
-
-def _joined(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """As Snakemake joins configs: mappings key by key, all else replaced."""
-    found = copy.deepcopy(dict(base))
-    for key, value in more.items():
-        both = isinstance(value, Mapping) and isinstance(found.get(key), Mapping)
-        found[key] = _joined(found[key], value) if both else value
-    return found
+    return STATES[verify(load_study(read_config(given)))["state"]][0]
 
 
 def _check(given: argparse.Namespace) -> int:

@@ -23,13 +23,14 @@ from workflow_scripts.verification.layout import SIDECAR
 from workflow_scripts.verification.verify import expected_outputs, judged
 
 FORMAT = 1
-MANIFEST, RECORDS, CONFIG = "manifest.json", "records.json", "config.json"
+MANIFEST, RECORDS, CONFIG, EQUIVALENT = "manifest.json", "records.json", "config.json", "equivalent_code.json"
 _PACKED = ("metrics", "history", "cost", "dilation", "tuned")
 _ENVIRONMENT = "results/environment.csv"
 _READ_ME = """Results of the paper file {paper}.yaml, made by ood-repro.
 
 manifest.json  SHA-256 and size of every file in here
 records.json   SHA-256, settings, source digest and parents of every artifact behind the tables, back to the archives
+equivalent_code.json  refactors recorded as equivalent, with their reasons, if there are any
 config.json    the config it was run with: snakemake {paper} --configfile config.json
 papers/        the paper's file, and those it takes recipes or benchmarks from
 results/       tables, figures, metrics, training histories
@@ -55,6 +56,8 @@ def pack(study: Study, paper: str, path: str | Path, say: Callable[[str], None] 
     members = {key: evidence.files[key].read_bytes() for key in evidence.files if _is_packed(evidence, key)}
     members |= {f"papers/{name}": content for name, content in paper_files(study, paper).items()}
     members |= {CONFIG: _json(packed_config(study)), RECORDS: _json(_records(evidence))}
+    if evidence.equivalent_code:
+        members[EQUIVALENT] = _json(evidence.equivalent_code)
     members["README.txt"] = _READ_ME.format(paper=paper).encode()
     with atomic(path) as temporary:
         temporary.write_bytes(to_bytes(members | {MANIFEST: _json(_manifest(paper, members))}))

@@ -4,14 +4,16 @@ import fnmatch
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from methods.equivalent_code import entries, standing_for
 from methods.errors import ReproError
 from methods.records import Record, read_record
 from methods.settings.study import Run, Study
+from methods.source_digest import ROOT
 from workflow_scripts.verification import hashes
 from workflow_scripts.verification.layout import KINDS, OUTSIDE, SIDECAR, Place, parents_of, place_of
 
@@ -62,6 +64,12 @@ class Evidence:
     def links(self) -> dict[str, list[Link]]:
         """Key -> what its record says it was made from."""
         return {key: self.links_of(key) for key in self.records}
+
+    @property
+    def equivalent_code(self) -> list[dict[str, str]]:
+        """What was recorded as equivalent to code that made one of these files, with its reason."""
+        recorded = {record["source_digest"] for record in self.records.values()}
+        return [asdict(entry) for entry in entries(ROOT) if standing_for(entry.code, ROOT) in recorded]
 
     def choices(self, run: Run) -> Mapping[str, Any]:
         """What was tuned in a run; empty if there is nothing that can be read."""

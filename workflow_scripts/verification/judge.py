@@ -9,9 +9,11 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
+from methods.equivalent_code import standing_for
 from methods.errors import ReproError
 from methods.progress import LOG
 from methods.provenance import canonical_json
+from methods.source_digest import ROOT
 from workflow_scripts.verification import findings, origins
 from workflow_scripts.verification.evidence import Evidence, Link
 from workflow_scripts.verification.expected import expected
@@ -141,7 +143,7 @@ class Judgement:
             says = f"{path} was made under other settings: {'; '.join(differing[:3])}"
             recorded, found = canonical_json(have), canonical_json(want)
             self._add(Finding("other_settings", place.key, "", (), recorded, found, says, advice))
-        if record["source_digest"] != asked.digest:
+        if standing_for(record["source_digest"], ROOT) != asked.digest:
             advice = "check out the code it was made with, or run the workflow to make it with this one"
             says = f"{path} was made by other code than this checkout's"
             self._add(Finding("other_code", place.key, "", (), record["source_digest"], asked.digest, says, advice))

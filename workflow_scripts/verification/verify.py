@@ -100,6 +100,7 @@ def document(judgement: Judgement) -> dict[str, Any]:
             **{kind: kinds[kind] for kind in KINDS},
         },
         "left_out": list(LEFT_OUT),
+        "equivalent_code": evidence.equivalent_code,
     }
 
 
@@ -154,6 +155,8 @@ def lines(content: Mapping[str, Any]) -> list[str]:
             f"{counts['of_other_configs']} files belong to other configs or papers: their bytes were compared, their "
             "settings and code were not."
         )
+    for entry in content["equivalent_code"]:
+        found.append(f"Code recorded as equivalent: {entry['concerns']}: {entry['reason']}")
     return [*found, STATES[content["state"]][1]]
 
 
