@@ -22,6 +22,10 @@ include: "rules/site.smk"
 include: "rules/verify.smk"
 
 
+onstart:
+    begin(workflow, DATA, RESULTS)
+
+
 rule all:
     default_target: True
     input:

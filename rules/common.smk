@@ -21,6 +21,7 @@ from methods.settings import digests, dilation, imports, outputs, packing, pretr
 from methods.settings.load import load_study
 from methods.settings.schema import load_yaml, nearest
 from methods.settings.study import Run
+from workflow_scripts.begin import begin
 from workflow_scripts.gpus import gpus_claimed
 from workflow_scripts.launch import register_owner
 

@@ -15,9 +15,12 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import gettempdir
 from typing import IO, Any
 
+from methods.disk import disk_trouble
 from methods.errors import ReproError
+from methods.liveness import process_identity
 from methods.progress import LOG, log_to
 from workflow_scripts.verification.hashes import forget_hashes, keep_hashes
 
@@ -31,10 +34,10 @@ def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
     end_with(os.environ.get(OWNER))  # first of all: an orphan must not touch the new run's log
     lock = locked(JOB_LOCK, fcntl.LOCK_SH)  # as long as this process lives
     log = Path(snakemake.log[0])
-    _open_log(log)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     started, folders = time.monotonic(), [snakemake.config[part]["folder"] for part in ("data", "results")]
     try:
+        _open_log(log)
         forget_hashes(snakemake.output, folders)
         main(snakemake)
         keep_hashes(snakemake.output, folders)  # `snakemake verify` compares
@@ -45,6 +48,8 @@ def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
         _fail(log, snakemake.rule, "interrupted")
     except Exception as error:
         LOG.error("%s", traceback.format_exc())
+        if told := disk_trouble(error, [*map(os.path.dirname, snakemake.output), *folders, log.parent, gettempdir()]):
+            _fail(log, snakemake.rule, told)
         _fail(log, snakemake.rule, f"unexpected {type(error).__name__}: {error} (traceback in {log})")
     finally:
         lock.close()
@@ -64,23 +69,6 @@ def locked(path: Path, mode: int) -> IO[str]:
         handle.close()
         raise
     return handle
-
-
-def process_identity(pid: int) -> str | None:
-    """Process id with start time, so that a recycled id is not taken for the process; None if it is gone."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return str(pid) if not Path("/proc").is_dir() and _exists(pid) else None
-    return None if stat[0] == "Z" else f"{pid}:{stat[19]}"
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def end_with(identity: str | None) -> None:
@@ -127,6 +115,7 @@ def parents(source: Any) -> dict[str, str]:
 
 
 def _open_log(path: Path) -> None:
+    logging.raiseExceptions = False  # a log on a full disk is no reason to stop, or to fill the terminal
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("")  # and then only added to, also by processes that the job starts
     handler = log_to(path)

@@ -12,12 +12,14 @@ import sys
 from pathlib import Path
 from typing import IO
 
-from workflow_scripts.job import JOB_LOCK, OWNER, end_with, locked, process_identity
+from methods.liveness import process_identity
+from workflow_scripts.job import JOB_LOCK, OWNER, end_with, locked
 
 LAUNCHER = "OOD_REPRO_LAUNCHER"  # pid and start time of the process that started this Snakemake
 OWNER_LOCK = Path(".snakemake/ood-repro.owner.lock")
 SNAKEMAKE_LOCKS = Path(".snakemake/locks")
 _held: list[IO[str]] = []  # kept open, and with it locked, as long as the process lives
+_launchers: list[str] = []
 
 
 def register_owner(root: str) -> None:
@@ -26,10 +28,17 @@ def register_owner(root: str) -> None:
     Holds the owner lock, ends with the launcher (if there is one), tells jobs with which process to end, and lets them
     import from the project's ``root``.
     """
-    end_with(os.environ.pop(LAUNCHER, None))
+    if started_by := os.environ.pop(LAUNCHER, None):
+        _launchers.append(started_by)
+    end_with(launcher())
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     os.environ[OWNER] = str(process_identity(os.getpid()))
     _held.append(locked(OWNER_LOCK, fcntl.LOCK_SH))
+
+
+def launcher() -> str | None:
+    """Identity of the process that started this Snakemake, if a launcher did."""
+    return _launchers[-1] if _launchers else None
 
 
 def main(arguments: list[str]) -> int:
