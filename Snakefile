@@ -22,10 +22,6 @@ include: "rules/site.smk"
 include: "rules/verify.smk"
 
 
-onstart:
-    begin(workflow, DATA, RESULTS)
-
-
 rule all:
     default_target: True
     input:

@@ -10,6 +10,7 @@ from pathlib import Path
 from methods.errors import ReproError
 from methods.progress import readable_bytes
 
+_ROOM = 1 << 16  # bytes; less than this is no room for logs and records
 _MESSAGES = {  # libraries that wrap the error keep its text, and no number
     errno.ENOSPC: ("No space left on device", "os error 28", "errno = 28"),
     errno.EDQUOT: ("Disk quota exceeded", "os error 122", "errno = 122"),
@@ -44,11 +45,10 @@ def require_writable(folder: str | Path, what: str) -> None:
     place = existing(folder)
     try:
         with tempfile.TemporaryFile(dir=place) as handle:
-            handle.write(b"0")
-            handle.flush()
+            os.posix_fallocate(handle.fileno(), 0, _ROOM)
     except OSError as error:
         told = disk_trouble(error, [place]) or f"{place} cannot be written ({error.strerror}): mend its permissions."
-        raise ReproError(f"{what} is {folder}. {told}") from error
+        raise ReproError(f"{what} is {folder}, which takes no files. {told}") from error
 
 
 def existing(folder: str | Path) -> Path:
@@ -79,6 +79,7 @@ def _folder(error: BaseException, number: int, folders: list[Path]) -> Path:
     name = getattr(error, "filename2", None) or getattr(error, "filename", None)
     if isinstance(name, str | os.PathLike):
         return existing(Path(name).absolute().parent)
+    folders = folders or [Path.cwd()]
     if number == errno.EROFS:
         return next((folder for folder in folders if not os.access(folder, os.W_OK)), folders[0])
     return min(folders, key=lambda folder: shutil.disk_usage(folder).free)
@@ -91,4 +92,4 @@ def _sentence(number: int, folder: Path) -> str:
         return f"The file system of {folder} is read-only: mount it for writing, or name another folder, {again}"
     if number == errno.EDQUOT:
         return f"The quota on the disk of {folder} is used up (the disk has {free} free): make room in it, {again}"
-    return f"The disk of {folder} is full ({free} free): make room, or put the folder on a larger disk, {again}"
+    return f"The disk of {folder} has no room left ({free} free): make room, or take a larger disk, {again}"

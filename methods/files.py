@@ -13,6 +13,8 @@ from pathlib import Path
 from methods.liveness import machine, process_identity
 
 _CHUNK = 1 << 20
+_UMASK = os.umask(0o022)
+os.umask(_UMASK)
 _FOREIGN_SECONDS = 2 * 86400.0  # after which a temporary file of another host, untouched so long, is nobody's
 _WRITER = re.compile(r"(?P<machine>[0-9a-f]{8})-(?P<pid>\d+)-(?P<start>\d*)-[0-9a-f]{8}(\.raw)?\.tmp")
 
@@ -33,6 +35,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb") as handle:
             os.fsync(handle.fileno())
+            os.fchmod(handle.fileno(), 0o666 & ~_UMASK)  # a library that makes private files would shut others out
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)

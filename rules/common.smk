@@ -21,11 +21,14 @@ from methods.settings import digests, dilation, imports, outputs, packing, pretr
 from methods.settings.load import load_study
 from methods.settings.schema import load_yaml, nearest
 from methods.settings.study import Run
-from workflow_scripts.begin import begin
+from workflow_scripts.begin import begin, blame_disk
 from workflow_scripts.gpus import gpus_claimed
 from workflow_scripts.launch import register_owner
 
-register_owner(workflow.basedir)
+try:
+    register_owner(workflow.basedir)
+except ReproError as error:
+    raise WorkflowError(str(error))
 try:
     for file in workflow.configfiles:
         load_yaml(Path(file))  # refuses a key given twice, of which Snakemake would take the last
@@ -215,3 +218,11 @@ def paper_results(paper):
 if workflow.is_main_process:  # every job reads this file again
     for line in [*STUDY.notices, *downloads.announce(files_to_fetch(), DATA, STUDY.config["offline"])]:
         print(line, file=sys.stderr)
+
+
+onstart:
+    begin(workflow, DATA, RESULTS)
+
+
+onerror:
+    blame_disk([".snakemake", "logs", DATA, RESULTS])

@@ -22,18 +22,21 @@ def test_the_environment_of_the_rules_has_the_pins_of_the_requirements():
     assert {name: locked[name] for name in wanted} == wanted
 
 
+WORKFLOW_PARTS = ("begin", "job", "launch", "sharing", "watchdog")
+
+
 def test_every_rule_has_a_script_of_its_name():
     rules = {
         name for path in (ROOT / "rules").glob("*.smk") for name in re.findall(r"^rule (\w+):", path.read_text(), re.M)
     }
-    helpers = {"__init__", "job", "launch", "gpus", "network", "show"}
+    helpers = {"__init__", "begin", "job", "launch", "gpus", "network", "sharing", "show", "watchdog"}
     assert rules == {path.stem for path in (ROOT / "workflow_scripts").glob("*.py")} - helpers
 
 
 def test_scripts_and_snakefile_stay_thin():
     files = [
         ROOT / "Snakefile",
-        *(path for path in (ROOT / "workflow_scripts").glob("*.py") if path.stem not in ("job", "launch")),
+        *(path for path in (ROOT / "workflow_scripts").glob("*.py") if path.stem not in WORKFLOW_PARTS),
     ]
     assert all(len(path.read_text().splitlines()) < 60 for path in files)
 

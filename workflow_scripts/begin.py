@@ -13,11 +13,12 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import gettempdir
 from typing import IO, Any, NoReturn
 
 from snakemake.exceptions import WorkflowError
 
-from methods.disk import require_writable
+from methods.disk import existing, require_writable
 from methods.errors import ReproError, refuse
 from workflow_scripts.job import JOB_LOCK, locked
 from workflow_scripts.launch import LAUNCHER, launcher
@@ -49,6 +50,18 @@ def begin(workflow: Any, data: str, results: str) -> None:
         _share(workflow, jobs, Path(data).resolve())
     except ReproError as error:
         raise WorkflowError(str(error)) from error
+
+
+def blame_disk(folders: Iterable[str]) -> None:
+    """Called by ``onerror``: say so where a disk has no room, for Snakemake and jobs that crash cannot."""
+    told: dict[int, str] = {}  # a sentence a disk
+    for folder in [*folders, gettempdir()]:
+        try:
+            require_writable(folder, "A folder of this run")
+        except ReproError as error:
+            told.setdefault(os.stat(existing(folder)).st_dev, str(error))
+    for sentence in told.values():
+        print(f"\n{sentence}", file=sys.stderr, flush=True)
 
 
 def _hold_folder() -> None:

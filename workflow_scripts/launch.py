@@ -5,6 +5,7 @@ removes the lock only when no Snakemake lives in the folder, and refuses while o
 """
 
 import fcntl
+import logging
 import os
 import signal
 import subprocess
@@ -12,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import IO
 
+from methods.disk import require_writable
+from methods.errors import ReproError
 from methods.liveness import process_identity
 from workflow_scripts.job import JOB_LOCK, OWNER, end_with, locked
 
@@ -27,12 +30,17 @@ def register_owner(root: str) -> None:
 
     Holds the owner lock, ends with the launcher (if there is one), tells jobs with which process to end, and lets them
     import from the project's ``root``.
+
+    Raises:
+        ReproError: this folder cannot be written.
     """
     if started_by := os.environ.pop(LAUNCHER, None):
         _launchers.append(started_by)
     end_with(launcher())
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     os.environ[OWNER] = str(process_identity(os.getpid()))
+    logging.raiseExceptions = False  # the sentence about a full disk cannot go into the log; it is on the terminal
+    require_writable(OWNER_LOCK.parent, "Snakemake's folder")
     _held.append(locked(OWNER_LOCK, fcntl.LOCK_SH))
 
 
@@ -44,7 +52,11 @@ def launcher() -> str | None:
 def main(arguments: list[str]) -> int:
     """Clear what a dead Snakemake left, then run Snakemake with ``arguments``; returns its exit code."""
     try:
+        require_writable(OWNER_LOCK.parent, "Snakemake's folder")
         owner = locked(OWNER_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ReproError as error:
+        print(error, file=sys.stderr)
+        return 1
     except BlockingIOError:
         print(
             "Another Snakemake is at work in this folder: wait for it to end or stop it, then run again.",

@@ -1,0 +1,210 @@
+"""Disks that are full or read-only, files of writers that live or are dead, clocks that jump, and work that hangs."""
+
+import errno
+import os
+import re
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from methods.data.image_writer import write_images
+from methods.data.images import ImageSet
+from methods.disk import disk_trouble, require_writable
+from methods.errors import ReproError
+from methods.features.arrays import Features
+from methods.features.score_store import write_detectors, write_scores
+from methods.features.store import write_features
+from methods.files import atomic, whole_folder, write_text
+from methods.liveness import machine, process_identity
+from methods.networks.weights import save_model
+from tests.disks import small_disk
+from tests.workflow import EVALUATION, MODEL, ROOT, launch, snakemake, write_inputs
+
+ROWS = 3000
+ARRAY = np.random.default_rng(0).standard_normal((ROWS, 64)).astype(np.float32)
+NAMES = tuple(f"image_{index}" for index in range(ROWS))
+LABELS = np.arange(ROWS) % 10
+FEATURES = Features(embedding=ARRAY, labels=LABELS, sample_ids=NAMES)
+IMAGES = ImageSet(
+    images=np.random.default_rng(0).integers(0, 256, (ROWS, 8, 8, 3), dtype=np.uint8),
+    labels=LABELS,
+    sample_ids=NAMES,
+    classes=tuple("0123456789"),
+)
+WRITERS = {
+    "features": lambda path: write_features(path, FEATURES, {"kind": "features"}),
+    "images": lambda path: write_images(path, IMAGES, {"kind": "images"}),
+    "scores": lambda path: write_scores(path, {f"s{i}": ARRAY[:, i] for i in range(50)}, FEATURES, {}),
+    "detectors": lambda path: write_detectors(path, {"knn": {"bank": ARRAY}}, {}),
+    "model": lambda path: save_model(path, {"head.weight": ARRAY}, {"kind": "model"}),
+    "text": lambda path: write_text(path, "a line\n" * 50_000),
+}
+
+
+UMASK = os.umask(0o022)
+os.umask(UMASK)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_full_disk_is_a_sentence_leaves_nothing_and_with_room_the_bytes_are_the_same(tmp_path, kind):
+    write, place = WRITERS[kind], tmp_path / "disk"
+    write(tmp_path / "elsewhere")
+    with small_disk(place, "200k") as mount:
+        with pytest.raises(Exception) as caught:  # noqa: PT011 -- each library has its own
+            write(place / "file")
+        told = disk_trouble(caught.value, [tmp_path, place])
+        assert f"The disk of {place} has no room left" in told
+        assert "free): make room" in told
+        assert list(place.iterdir()) == []
+        mount("size=4m")
+        write(place / "file")
+        assert (place / "file").read_bytes() == (tmp_path / "elsewhere").read_bytes()
+
+
+def test_hdf5_survives_a_disk_that_is_full_when_it_closes(tmp_path):
+    with small_disk(tmp_path / "disk", "40k"):
+        script = (
+            "import sys; from methods.hdf5 import create_hdf5\n"
+            "try:\n with create_hdf5(sys.argv[1]) as file: file['x'] = b'0' * 4000; file.attrs['a'] = 'b' * 60000\n"
+            "except OSError as error: print(error.errno)\n"
+        )
+        command = [sys.executable, "-c", script, str(tmp_path / "disk/file")]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{errno.ENOSPC}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(errno.ENOSPC, "has no room left"), (errno.EDQUOT, "The quota on"), (errno.EROFS, "is read-only")],
+)
+def test_an_error_of_the_disk_is_known_also_where_it_is_wrapped_and_where_no_file_is_named(tmp_path, number, said):
+    named = OSError(number, os.strerror(number), str(tmp_path / "sub/file"))
+    assert f"{tmp_path} " in disk_trouble(named, ["/"])
+    wrapped = RuntimeError("a library's own words")
+    wrapped.__cause__ = OSError(number, os.strerror(number))
+    text = RuntimeError(f"Error while serializing: I/O error (os error {number})")
+    for error in (named, wrapped, text):
+        assert said in disk_trouble(error, [tmp_path])
+        assert "run the same command again" in disk_trouble(error, [tmp_path])
+    assert disk_trouble(OSError(errno.EACCES, "no"), [tmp_path]) is None
+    assert disk_trouble(ValueError("no space in this name"), [tmp_path]) is None
+
+
+def test_a_read_only_folder_is_refused_by_name_also_one_that_does_not_exist_yet(tmp_path):
+    with small_disk(tmp_path / "disk", "1m") as mount:
+        require_writable(tmp_path / "disk/new/results", "results.folder")
+        mount("ro")
+        with pytest.raises(ReproError, match=r"results.folder is .*/new/results, .* read-only: mount it for writing"):
+            require_writable(tmp_path / "disk/new/results", "results.folder")
+    assert not (tmp_path / "disk/new").exists()
+
+
+def dead_process():
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    started = process_identity(done.pid).partition(":")[2]
+    done.wait()
+    return f"{done.pid}-{started}"
+
+
+def test_a_temporary_file_of_a_living_writer_is_left_alone_and_one_of_a_dead_writer_removed(tmp_path):
+    target = tmp_path / "model.h5"
+    left = {
+        "dead": f"{machine()}-{dead_process()}-00000000.tmp",
+        "dead_raw": f"{machine()}-{dead_process()}-00000000.raw.tmp",
+        "recycled": f"{machine()}-{os.getpid()}-1-00000000.tmp",  # this process has another start time
+        "older_version": "0badcafe.tmp",
+        "elsewhere_long_ago": "00000000-1-1-00000000.tmp",
+        "elsewhere": "00000000-1-2-00000000.tmp",
+        "another_target": f"gz.{machine()}-{dead_process()}-00000000.tmp",
+    }
+    paths = {name: tmp_path / f".model.h5.{rest}" for name, rest in left.items()}
+    with atomic(target) as first:
+        first.write_text("first")
+        first.chmod(0o600)
+        for path in paths.values():
+            path.write_text("x")
+        os.utime(paths["elsewhere_long_ago"], (0, time.time() - 3 * 86400))
+        with atomic(target) as second:
+            assert {name for name, path in paths.items() if path.exists()} == {"elsewhere", "another_target"}
+            assert first.exists()
+            second.write_text("second")
+    assert target.read_text() == "first"
+    assert target.stat().st_mode & 0o777 == 0o666 & ~UMASK
+    assert not first.exists()
+    assert not second.exists()
+
+
+def test_a_folder_is_replaced_whole_and_never_seen_in_parts(tmp_path, monkeypatch):
+    target = tmp_path / "site"
+    with whole_folder(target) as folder:
+        (folder / "index.html").write_text("old")
+    seen = []
+    replace = os.replace
+    monkeypatch.setattr(
+        os, "replace", lambda *paths: (seen.append(sorted(p.name for p in target.rglob("*"))), replace(*paths))
+    )
+    with whole_folder(target) as folder:
+        (folder / "index.html").write_text("new")
+        (folder / "more.html").write_text("new")
+    assert seen == [["index.html"], []]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["index.html", "more.html", "site"]
+
+
+FEATURE = f"{EVALUATION}/features/digits/train.h5"  # 86 kB
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    write_inputs(folder)
+    assert launch(folder, FEATURE).returncode == 0
+    return folder
+
+
+@pytest.mark.workflow
+def test_a_results_folder_on_a_full_disk_stops_with_a_sentence_and_goes_on_once_there_is_room(tmp_path, finished):
+    write_inputs(tmp_path, data={"folder": str(finished / "data")})
+    with small_disk(tmp_path / "results", "500k") as mount:
+        for name in ("results/runs", ".snakemake"):  # the model is there
+            subprocess.run(["cp", "-a", finished / name, tmp_path / name], check=True)
+        (tmp_path / FEATURE).unlink()
+        ballast = tmp_path / "results/ballast"
+        room = os.statvfs(tmp_path / "results")
+        ballast.write_bytes(bytes(room.f_bavail * room.f_bsize - (76 << 10)))
+        stopped = launch(tmp_path, FEATURE)
+        assert stopped.returncode != 0
+        assert f"extract_features: The disk of {(tmp_path / FEATURE).parent} has no room left" in stopped.stdout
+        assert list((tmp_path / FEATURE).parent.glob("*")) == []
+        mount("size=4m")
+        assert launch(tmp_path, FEATURE).returncode == 0
+        assert (tmp_path / FEATURE).read_bytes() == (finished / FEATURE).read_bytes()
+
+
+@pytest.mark.workflow
+def test_a_read_only_results_folder_is_told_before_the_first_job(tmp_path):
+    write_inputs(tmp_path)
+    with small_disk(tmp_path / "results", "1m") as mount:
+        mount("ro")
+        done = launch(tmp_path, FEATURE)
+    assert done.returncode == 1
+    assert "results.folder is results, which takes no files. The file system of" in done.stdout
+    assert not re.search(r"^Job \d+:", done.stdout, re.M)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.workflow
+def test_a_read_only_folder_of_prepared_images_serves_and_nothing_is_written_into_it(tmp_path, finished):
+    with small_disk(tmp_path / "shared", "4m") as mount:
+        subprocess.run(["cp", "-a", finished / "data", tmp_path / "shared"], check=True)
+        mount("ro")
+        (tmp_path / "own").mkdir()
+        write_inputs(tmp_path / "own", data={"folder": str(tmp_path / "shared/data")})
+        done = launch(tmp_path / "own", MODEL)
+        assert done.returncode == 0, done.stdout
+        assert (tmp_path / "own" / MODEL).read_bytes() == (finished / MODEL).read_bytes()
+        missing = snakemake(tmp_path / "own", f"{tmp_path}/shared/data/images/uniform_noise/test@8px-native.h5")
+    assert missing.returncode == 1
+    assert f"data.folder is {tmp_path}/shared/data, which takes no files." in missing.stdout
