@@ -22,6 +22,7 @@ from methods.settings.load import load_study
 from methods.settings.schema import load_yaml, nearest
 from methods.settings.study import Run
 from workflow_scripts.begin import begin, blame_disk
+from workflow_scripts.jobs import ahead
 from workflow_scripts.gpus import gpus_claimed
 from workflow_scripts.launch import register_owner
 
@@ -221,7 +222,10 @@ if workflow.is_main_process:  # every job reads this file again
 
 
 onstart:
+    # The one hook of all rules: of several, Snakemake would take the last
     begin(workflow, DATA, RESULTS)
+    # With a cache between workflows nobody knows yet which sets lie there
+    ahead.announce(workflow.dag.needrun_jobs() if workflow.output_file_cache is None else [])
 
 
 onerror:

@@ -17,16 +17,8 @@ pytestmark = pytest.mark.workflow
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("finished")
-    write_inputs(folder)
-    assert launch(folder, TABLE).returncode == 0
-    return folder
-
-
-@pytest.fixture(scope="module")
-def expected(finished):
-    return (finished / TABLE).read_bytes()
+def expected(micro_run):
+    return (micro_run / TABLE).read_bytes()
 
 
 def children(pid):
@@ -122,11 +114,11 @@ KILLS = {
 
 
 @pytest.mark.parametrize("rule", KILLS)
-def test_killed_again_and_again_at_its_worst_moments_a_job_ends_in_the_same_bytes(tmp_path, finished, rule):
+def test_killed_again_and_again_at_its_worst_moments_a_job_ends_in_the_same_bytes(tmp_path, micro_run, rule):
     outputs, kills = KILLS[rule]
-    copy_without(finished, tmp_path / "copy", outputs)
-    run_through(tmp_path / "copy", kills, outputs, files(finished))
-    assert files(tmp_path / "copy") == files(finished)
+    copy_without(micro_run, tmp_path / "copy", outputs)
+    run_through(tmp_path / "copy", kills, outputs, files(micro_run))
+    assert files(tmp_path / "copy") == files(micro_run)
     assert not list((tmp_path / "copy/results").rglob("*.tmp"))
 
 

@@ -156,20 +156,12 @@ def test_a_folder_is_replaced_whole_and_never_seen_in_parts(tmp_path, monkeypatc
 FEATURE = f"{EVALUATION}/features/digits/train.h5"  # 86 kB
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("finished")
-    write_inputs(folder)
-    assert launch(folder, FEATURE).returncode == 0
-    return folder
-
-
 @pytest.mark.workflow
-def test_a_results_folder_on_a_full_disk_stops_with_a_sentence_and_goes_on_once_there_is_room(tmp_path, finished):
-    write_inputs(tmp_path, data={"folder": str(finished / "data")})
+def test_a_results_folder_on_a_full_disk_stops_with_a_sentence_and_goes_on_once_there_is_room(tmp_path, micro_run):
+    write_inputs(tmp_path, data={"folder": str(micro_run / "data")})
     with small_disk(tmp_path / "results", "500k") as mount:
         for name in ("results/runs", ".snakemake"):  # the model is there
-            subprocess.run(["cp", "-a", finished / name, tmp_path / name], check=True)
+            subprocess.run(["cp", "-a", micro_run / name, tmp_path / name], check=True)
         (tmp_path / FEATURE).unlink()
         ballast = tmp_path / "results/ballast"
         room = os.statvfs(tmp_path / "results")
@@ -180,7 +172,7 @@ def test_a_results_folder_on_a_full_disk_stops_with_a_sentence_and_goes_on_once_
         assert list((tmp_path / FEATURE).parent.glob("*")) == []
         mount("size=4m")
         assert launch(tmp_path, FEATURE).returncode == 0
-        assert (tmp_path / FEATURE).read_bytes() == (finished / FEATURE).read_bytes()
+        assert (tmp_path / FEATURE).read_bytes() == (micro_run / FEATURE).read_bytes()
 
 
 @pytest.mark.workflow
@@ -196,15 +188,15 @@ def test_a_read_only_results_folder_is_told_before_the_first_job(tmp_path):
 
 
 @pytest.mark.workflow
-def test_a_read_only_folder_of_prepared_images_serves_and_nothing_is_written_into_it(tmp_path, finished):
+def test_a_read_only_folder_of_prepared_images_serves_and_nothing_is_written_into_it(tmp_path, micro_run):
     with small_disk(tmp_path / "shared", "4m") as mount:
-        subprocess.run(["cp", "-a", finished / "data", tmp_path / "shared"], check=True)
+        subprocess.run(["cp", "-a", micro_run / "data", tmp_path / "shared"], check=True)
         mount("ro")
         (tmp_path / "own").mkdir()
         write_inputs(tmp_path / "own", data={"folder": str(tmp_path / "shared/data")})
         done = launch(tmp_path / "own", MODEL)
         assert done.returncode == 0, done.stdout
-        assert (tmp_path / "own" / MODEL).read_bytes() == (finished / MODEL).read_bytes()
+        assert (tmp_path / "own" / MODEL).read_bytes() == (micro_run / MODEL).read_bytes()
         missing = snakemake(tmp_path / "own", f"{tmp_path}/shared/data/images/uniform_noise/test@8px-native.h5")
     assert missing.returncode == 1
     assert f"data.folder is {tmp_path}/shared/data, which takes no files." in missing.stdout

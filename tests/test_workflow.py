@@ -16,13 +16,9 @@ pytestmark = pytest.mark.workflow
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(micro_run, tmp_path_factory):
     """A folder in which the micro paper was run to the end."""
-    folder = tmp_path_factory.mktemp("finished")
-    write_inputs(folder)
-    done = snakemake(folder, "micro")
-    assert done.returncode == 0, done.stdout
-    return folder
+    return shutil.copytree(micro_run, tmp_path_factory.mktemp("workflow") / "finished")
 
 
 @pytest.fixture
@@ -68,8 +64,18 @@ def test_every_artifact_leaves_a_log_with_its_time(finished):
     assert all("done in" in log.read_text() for log in logs)
 
 
+def test_sets_that_one_process_made_equal_one_that_was_extracted_alone(finished, folder):
+    logs = "".join(path.read_text() for path in (finished / "logs/extract_features").rglob("*.log"))
+    name = f"{EVALUATION}/features/uniform_noise/test.h5"
+    assert "made ahead of its job" in logs
+    (folder / name).unlink()
+    assert snakemake(folder, name).returncode == 0
+    assert (folder / name).read_bytes() == (finished / name).read_bytes()
+
+
 def test_no_temporary_file_is_left(finished):
     assert not list(finished.glob("results/**/.*.tmp"))
+    assert not list(finished.glob("results/**/.*.ahead"))
     assert not list(finished.glob("data/**/.*.tmp"))
     assert not (finished / "results/resume").exists() or not list((finished / "results/resume").iterdir())
 

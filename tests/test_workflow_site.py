@@ -12,9 +12,8 @@ pytestmark = pytest.mark.workflow
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("workflow-site")
-    write_inputs(folder)
+def finished(micro_run, tmp_path_factory):
+    folder = shutil.copytree(micro_run, tmp_path_factory.mktemp("workflow-site") / "finished")
     done = snakemake(folder, "site")
     assert done.returncode == 0, done.stdout
     return folder
