@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -158,9 +159,9 @@ FEATURE = f"{EVALUATION}/features/digits/train.h5"  # 86 kB
 
 @pytest.mark.workflow
 def test_a_results_folder_on_a_full_disk_stops_with_a_sentence_and_goes_on_once_there_is_room(tmp_path, micro_run):
-    write_inputs(tmp_path, data={"folder": str(micro_run / "data")})
-    with small_disk(tmp_path / "results", "500k") as mount:
-        for name in ("results/runs", ".snakemake"):  # the model is there
+    write_inputs(tmp_path)
+    with small_disk(tmp_path / "results", "1m") as mount:
+        for name in ("data", "results/runs", ".snakemake"):  # the model is there
             subprocess.run(["cp", "-a", micro_run / name, tmp_path / name], check=True)
         (tmp_path / FEATURE).unlink()
         ballast = tmp_path / "results/ballast"
@@ -200,3 +201,48 @@ def test_a_read_only_folder_of_prepared_images_serves_and_nothing_is_written_int
         missing = snakemake(tmp_path / "own", f"{tmp_path}/shared/data/images/uniform_noise/test@8px-native.h5")
     assert missing.returncode == 1
     assert f"data.folder is {tmp_path}/shared/data, which takes no files." in missing.stdout
+
+
+HANGS = """
+import sys, time
+from pathlib import Path
+from methods.progress import beat
+from methods.watchdog import watch
+watch(float(sys.argv[1]), lambda said: print(said, flush=True), Path(sys.argv[2]))
+for step in range(4):
+    beat(f"step {step} of a test")
+    time.sleep(0.4)
+def wait_for_ever():
+    time.sleep(60)
+wait_for_ever()
+"""
+
+
+def test_work_that_hangs_is_ended_with_its_last_progress_and_the_place_where_it_hung(tmp_path):
+    log = tmp_path / "job.log"
+    command = [sys.executable, "-c", HANGS, str(1 / 60), str(log)]
+    start = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=50)
+    assert time.monotonic() - start < 30
+    assert done.returncode == 1
+    assert "This job hangs: no progress for 0.0" in done.stdout
+    assert "the last was step 3 of a test" in done.stdout
+    assert f"Where each thread hung is in {log}" in done.stdout
+    assert "in wait_for_ever" in log.read_text()
+
+
+def test_work_that_goes_on_and_work_that_never_gave_a_sign_are_left_alone(tmp_path):
+    script = HANGS.replace("time.sleep(60)", "pass").replace("range(4)", "range(8)")
+    silent = "import time; from methods.watchdog import watch; watch(0.01, print); time.sleep(2)"
+    for words in ([script, str(2 / 60), str(tmp_path / "log")], [silent]):
+        assert subprocess.run([sys.executable, "-c", *words], cwd=ROOT, check=False, timeout=50).returncode == 0
+
+
+def test_a_process_that_was_stopped_meanwhile_did_not_hang(tmp_path):
+    script = HANGS.replace("time.sleep(60)", "pass").replace("range(4)", "range(10)")
+    process = subprocess.Popen([sys.executable, "-c", script, str(2 / 60), str(tmp_path / "log")], cwd=ROOT)
+    time.sleep(1.5)
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(4)
+    process.send_signal(signal.SIGCONT)
+    assert process.wait(50) == 0

@@ -22,6 +22,7 @@ from methods.disk import disk_trouble
 from methods.errors import ReproError
 from methods.liveness import process_identity
 from methods.progress import LOG, log_to
+from methods.watchdog import watch
 from workflow_scripts.verification.hashes import forget_hashes, keep_hashes
 
 OWNER = "OOD_REPRO_OWNER"  # pid and start time of the Snakemake that started this job
@@ -38,6 +39,7 @@ def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
     started, folders = time.monotonic(), [snakemake.config[part]["folder"] for part in ("data", "results")]
     try:
         _open_log(log)
+        watch(snakemake.config["hardware"]["stall_minutes"], lambda said: _say(log, snakemake.rule, said), log)
         forget_hashes(snakemake.output, folders)
         main(snakemake)
         keep_hashes(snakemake.output, folders)  # `snakemake verify` compares
@@ -125,5 +127,9 @@ def _open_log(path: Path) -> None:
 
 def _fail(log: Path, rule: str, message: str) -> None:
     LOG.error("%s", message)
-    print(f"\n{rule}: {message}\n(log: {log})", file=sys.stderr, flush=True)
+    _say(log, rule, message)
     sys.exit(1)
+
+
+def _say(log: Path, rule: str, message: str) -> None:
+    print(f"\n{rule}: {message}\n(log: {log})", file=sys.stderr, flush=True)
