@@ -31,6 +31,7 @@ from tests.kill_points import files
 from tests.workflow import PAPER, ROOT, environment
 
 VICTIMS = {"job": 0.6, "Snakemake": 0.2, "all processes": 0.2}
+EARLY = 0.2  # share of the runs that may be struck before their first job
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -136,6 +137,8 @@ def run_under_fire(folder: Path, target: str, cores: int, gap: float, kills: int
                 break
             process = start(folder, target, cores)
             tally.runs += 1
+            if chance.random() > EARLY:
+                await_job(process)
         try:
             process.wait(chance.uniform(0, 2 * gap))
         except subprocess.TimeoutExpired:
@@ -145,6 +148,12 @@ def run_under_fire(folder: Path, target: str, cores: int, gap: float, kills: int
     if process is not None:
         process.wait()
     return tally
+
+
+def await_job(process: subprocess.Popen[bytes]) -> None:
+    """Wait for the first job of a run, or its end."""
+    while process.poll() is None and not running_jobs(process.pid):
+        time.sleep(0.05)
 
 
 def write_inputs(folder: Path, paper: str, checkpoint_seconds: float | None) -> str:
@@ -182,13 +191,11 @@ def report(tally: Tally, alone: float, fire: float, restart: float) -> None:
 
 def peaceful(folder: Path, target: str, cores: int) -> tuple[float, float]:
     """Seconds of a whole run, and until its first job ran."""
-    begun, first = time.monotonic(), 0.0
+    begun = time.monotonic()
     process = start(folder, target, cores)
-    while process.poll() is None:
-        if not first and running_jobs(process.pid):
-            first = time.monotonic() - begun
-        time.sleep(0.1)
-    if process.returncode:
+    await_job(process)
+    first = time.monotonic() - begun
+    if process.wait():
         sys.exit((folder / "output.txt").read_text()[-3000:])
     return time.monotonic() - begun, first
 
@@ -209,7 +216,7 @@ def main() -> int:
         target = write_inputs(peace, options.paper, options.checkpoint_seconds)
         write_inputs(fire, options.paper, options.checkpoint_seconds)
         alone, restart = peaceful(peace, target, options.cores)
-        gap = options.gap or max(2.0, 0.8 * alone / options.kills)
+        gap = options.gap or max(1.0, 0.8 * (alone - restart) / options.kills)
         begun = time.monotonic()
         tally = run_under_fire(fire, target, options.cores, gap, options.kills, chance)
         code = start(fire, target, options.cores).wait()

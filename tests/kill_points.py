@@ -15,12 +15,6 @@ VARIES = ("cost.csv", "cost.csv.sha256", "report.html", "report.html.sha256")  #
 Kill = tuple[str, str, int, str]  # rule, point, how often the job has passed it, victim
 
 
-def every_point(rule: str, files: int, victim: str) -> list[Kill]:
-    """Kills of the job of ``rule`` at its start, around each of the ``files`` that it writes, and at its end."""
-    around = [(rule, point, count, victim) for count in range(1, files + 1) for point in ("torn", "before", "after")]
-    return [(rule, "start", 1, victim), *around, (rule, "end", 1, victim)]
-
-
 def copy_without(finished: Path, folder: Path, outputs: list[str]) -> None:
     """A copy of a finished workflow that lacks ``outputs`` and what is recorded of them."""
     shutil.copytree(finished, folder, symlinks=True)  # with its times
@@ -32,27 +26,33 @@ def copy_without(finished: Path, folder: Path, outputs: list[str]) -> None:
             path.unlink()
 
 
-def run_through(folder: Path, kills: list[Kill], targets: list[str], expected: dict[str, bytes]) -> list[str]:
-    """The same command again and again until it ends well; what each run printed.
+def run_through(folder: Path, kills: list[Kill], targets: list[str], expected: dict[str, bytes]) -> None:
+    """The same command again and again, killed at one point after the other, until it ends well.
 
     Raises:
-        AssertionError: a run ended well though a kill was left, or badly though none struck, or left under a final
-            name anything but what the undisturbed run has there.
+        AssertionError: as :func:`strikes`, or the job does not pass one of the points.
     """
-    plan, printed = folder / "kill_plan.json", []
-    plan.write_text(json.dumps(kills))
-    while True:
-        left = json.loads(plan.read_text())
-        done = _run(folder, targets, plan)
-        printed.append(done.stdout)
-        now = json.loads(plan.read_text())
-        wrong = sorted(name for name, content in files(folder).items() if expected.get(name) != content)
-        assert not wrong, f"after the kill at {left[:1]}: {wrong}"
-        if done.returncode == 0 and now == left:
-            assert not now, f"the job never passed {now[0]}"
-            plan.unlink()
-            return printed
-        assert len(now) < len(left), done.stdout
+    for kill in kills:
+        assert strikes(folder, kill, targets, expected), f"the job never passed {kill}"
+    assert not strikes(folder, ("", "start", 1, "job"), targets, expected)
+
+
+def strikes(folder: Path, kill: Kill, targets: list[str], expected: dict[str, bytes]) -> bool:
+    """Run the command with ``kill`` in wait; whether it struck.
+
+    Raises:
+        AssertionError: the run ended badly though nothing struck, or left under a final name anything but what the
+            undisturbed run has there.
+    """
+    plan = folder / "kill_plan.json"
+    plan.write_text(json.dumps([kill]))
+    done = _run(folder, targets, plan)
+    struck = json.loads(plan.read_text()) == []
+    plan.unlink()
+    wrong = sorted(name for name, content in files(folder).items() if expected.get(name) != content)
+    assert not wrong, f"after {kill}: {wrong}"
+    assert struck or done.returncode == 0, done.stdout
+    return struck
 
 
 def _run(folder: Path, targets: list[str], plan: Path) -> subprocess.CompletedProcess[str]:

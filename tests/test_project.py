@@ -22,14 +22,14 @@ def test_the_environment_of_the_rules_has_the_pins_of_the_requirements():
     assert {name: locked[name] for name in wanted} == wanted
 
 
-WORKFLOW_PARTS = ("begin", "job", "launch", "sharing", "watchdog")
+WORKFLOW_PARTS = ("begin", "job", "launch", "sharing")
 
 
 def test_every_rule_has_a_script_of_its_name():
     rules = {
         name for path in (ROOT / "rules").glob("*.smk") for name in re.findall(r"^rule (\w+):", path.read_text(), re.M)
     }
-    helpers = {"__init__", "begin", "job", "launch", "gpus", "network", "sharing", "show", "watchdog"}
+    helpers = {"__init__", "begin", "job", "launch", "gpus", "network", "shared_cache", "sharing", "show"}
     assert rules == {path.stem for path in (ROOT / "workflow_scripts").glob("*.py")} - helpers
 
 

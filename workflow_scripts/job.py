@@ -23,6 +23,7 @@ from methods.errors import ReproError
 from methods.liveness import process_identity
 from methods.progress import LOG, log_to
 from methods.watchdog import watch
+from workflow_scripts.shared_cache import note_made, require_sound
 from workflow_scripts.verification.hashes import forget_hashes, keep_hashes
 
 OWNER = "OOD_REPRO_OWNER"  # pid and start time of the Snakemake that started this job
@@ -41,8 +42,9 @@ def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
         _open_log(log)
         watch(snakemake.config["hardware"]["stall_minutes"], lambda said: _say(log, snakemake.rule, said), log)
         forget_hashes(snakemake.output, folders)
+        require_sound(snakemake.input)
         main(snakemake)
-        keep_hashes(snakemake.output, folders)  # `snakemake verify` compares
+        note_made(keep_hashes(snakemake.output, folders))  # `snakemake verify` compares
         LOG.info("done in %.1f s", time.monotonic() - started)
     except ReproError as error:
         _fail(log, snakemake.rule, str(error))
