@@ -6,8 +6,8 @@
 
 For each rule the outputs of one job are taken out of a copy of a finished folder. Then the same command is given again
 and again, each run killed one point further on: at the start; for each file that the job writes when half of it is on
-the disk, when it waits under its temporary name, when it has its final name; at the end. After every kill each file with
-a final name must be that of the undisturbed run, and in the end all must be there.
+the disk, when it waits under its temporary name, when it has its final name; at the end. After every kill each file
+with a final name must be that of the undisturbed run, and in the end all must be there.
 """
 
 import argparse

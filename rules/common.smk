@@ -21,7 +21,7 @@ from methods.settings import digests, dilation, imports, outputs, packing, pretr
 from methods.settings.load import load_study
 from methods.settings.schema import load_yaml, nearest
 from methods.settings.study import Run
-from workflow_scripts.begin import begin, blame_disk
+from workflow_scripts.begin import begin, blame_disk, end
 from workflow_scripts.jobs import ahead
 from workflow_scripts.gpus import gpus_claimed
 from workflow_scripts.launch import register_owner
@@ -228,5 +228,10 @@ onstart:
     ahead.announce(workflow.dag.needrun_jobs() if workflow.output_file_cache is None else [])
 
 
+onsuccess:
+    end(workflow, RESULTS)
+
+
 onerror:
+    end(workflow, RESULTS)
     blame_disk([".snakemake", "logs", DATA, RESULTS])

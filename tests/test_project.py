@@ -29,7 +29,7 @@ def test_every_rule_has_a_script_of_its_name():
     rules = {
         name for path in (ROOT / "rules").glob("*.smk") for name in re.findall(r"^rule (\w+):", path.read_text(), re.M)
     }
-    helpers = {"__init__", "begin", "job", "launch", "gpus", "network", "shared_cache", "sharing", "show"}
+    helpers = {"__init__", "begin", "clock", "job", "launch", "gpus", "network", "shared_cache", "sharing", "show"}
     assert rules == {path.stem for path in (ROOT / "workflow_scripts").glob("*.py")} - helpers
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +23,8 @@ from methods.files import atomic, whole_folder, write_text
 from methods.liveness import machine, process_identity
 from methods.networks.weights import save_model
 from tests.disks import small_disk
-from tests.workflow import EVALUATION, MODEL, ROOT, launch, snakemake, write_inputs
+from tests.workflow import EVALUATION, MODEL, ROOT, TABLE, launch, snakemake, write_inputs
+from workflow_scripts.clock import bring_back
 
 ROWS = 3000
 ARRAY = np.random.default_rng(0).standard_normal((ROWS, 64)).astype(np.float32)
@@ -154,6 +156,56 @@ def test_a_folder_is_replaced_whole_and_never_seen_in_parts(tmp_path, monkeypatc
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["index.html", "more.html", "site"]
 
 
+def test_files_from_the_future_come_back_in_their_order_and_others_stay(tmp_path):
+    now = time.time()
+    times = {
+        "old": now - 100,
+        "third": now + 7200,
+        "first": now + 3600,
+        "second": now + 3600.5,
+        "clocks_differ": now + 1,
+    }
+    for name, when in times.items():
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (when, when))
+    found = bring_back([str(tmp_path / name) for name in (*times, "missing")], [])
+    assert [Path(name).name for name in found] == ["first", "second", "third"]
+    after = {name: (tmp_path / name).stat().st_mtime for name in times}
+    assert after["old"] < after["first"] < after["second"] < after["third"] < time.time()
+    assert after["old"] == pytest.approx(times["old"], abs=0.01)
+    assert after["clocks_differ"] == pytest.approx(times["clocks_differ"], abs=0.01)
+
+
+def test_a_file_from_the_future_that_cannot_be_changed_is_refused_if_a_job_reads_it(tmp_path):
+    with small_disk(tmp_path / "disk", "1m") as mount:
+        path = tmp_path / "disk/train.h5"
+        path.touch()
+        os.utime(path, (time.time() + 3600,) * 2)
+        mount("ro")
+        assert bring_back([str(path)], []) == [str(path)]
+        with pytest.raises(ReproError, match=r"train.h5 is 3[56]\d\d s younger than this machine's clock"):
+            bring_back([str(path)], [str(path)])
+
+
+@pytest.mark.workflow
+def test_after_the_clock_was_set_back_what_is_there_stays_and_what_is_missing_is_made(tmp_path, micro_run):
+    subprocess.run(
+        ["cp", "-a", *(micro_run / name for name in ("data", "results", ".snakemake")), tmp_path], check=True
+    )
+    write_inputs(tmp_path)
+    for part in ("data", "results"):
+        for path in (tmp_path / part).rglob("*"):
+            os.utime(path, ns=(path.stat().st_mtime_ns + 86400 * 10**9,) * 2)
+    for form in ("csv", "md", "tex", "html"):
+        (tmp_path / TABLE).with_suffix(f".{form}").unlink()
+    done = launch(tmp_path, TABLE)
+    assert done.returncode == 0, done.stdout
+    assert "files were from the future" in done.stdout
+    assert re.findall(r"^Job \d+: (\w+)", done.stdout, re.M) == ["table"]
+    assert (tmp_path / TABLE).read_bytes() == (micro_run / TABLE).read_bytes()
+    assert "Nothing to be done" in launch(tmp_path, TABLE).stdout
+
+
 FEATURE = f"{EVALUATION}/features/digits/train.h5"  # 86 kB
 
 
@@ -170,7 +222,7 @@ def test_a_results_folder_on_a_full_disk_stops_with_a_sentence_and_goes_on_once_
         stopped = launch(tmp_path, FEATURE)
         assert stopped.returncode != 0
         assert f"extract_features: The disk of {(tmp_path / FEATURE).parent} has no room left" in stopped.stdout
-        assert list((tmp_path / FEATURE).parent.glob("*")) == []
+        assert [path.name for path in (tmp_path / FEATURE).parent.iterdir()] == ["test.h5"]  # another, made before
         mount("size=4m")
         assert launch(tmp_path, FEATURE).returncode == 0
         assert (tmp_path / FEATURE).read_bytes() == (micro_run / FEATURE).read_bytes()
@@ -192,6 +244,7 @@ def test_a_read_only_results_folder_is_told_before_the_first_job(tmp_path):
 def test_a_read_only_folder_of_prepared_images_serves_and_nothing_is_written_into_it(tmp_path, micro_run):
     with small_disk(tmp_path / "shared", "4m") as mount:
         subprocess.run(["cp", "-a", micro_run / "data", tmp_path / "shared"], check=True)
+        (tmp_path / "shared/data/images/uniform_noise/test@8px-native.h5").unlink()
         mount("ro")
         (tmp_path / "own").mkdir()
         write_inputs(tmp_path / "own", data={"folder": str(tmp_path / "shared/data")})

@@ -20,6 +20,8 @@ from snakemake.exceptions import WorkflowError
 
 from methods.disk import existing, require_writable
 from methods.errors import ReproError, refuse
+from methods.training.resume import forget_finished
+from workflow_scripts.clock import bring_back
 from workflow_scripts.job import JOB_LOCK, locked
 from workflow_scripts.launch import LAUNCHER, launcher
 from workflow_scripts.sharing import Board, Claim, owner
@@ -47,9 +49,18 @@ def begin(workflow: Any, data: str, results: str) -> None:
         if _outdated(workflow.dag, jobs):
             _plan_anew(workflow, "Files that this run had planned to make have come into being: planning anew.")
         _require_writable(jobs, {"data.folder": data, "results.folder": results})
+        forget_finished(Path(results) / "resume", {str(file) for job in jobs for file in job.output})
+        _bring_back(workflow.dag, jobs)
         _share(workflow, jobs, Path(data).resolve())
     except ReproError as error:
         raise WorkflowError(str(error)) from error
+
+
+def end(workflow: Any, results: str) -> None:
+    """Called by ``onsuccess`` and ``onerror``: checkpoints of trainings that have ended well are removed."""
+    if workflow.is_main_process and not workflow.touch and workflow.scheduler is not None:
+        open_jobs = [job for job in workflow.dag.needrun_jobs() if not workflow.dag.finished(job)]
+        forget_finished(Path(results) / "resume", {str(file) for job in open_jobs for file in job.output})
 
 
 def blame_disk(folders: Iterable[str]) -> None:
@@ -85,6 +96,18 @@ def _require_writable(jobs: list[Any], folders: dict[str, str]) -> None:
         if any(Path(output).is_relative_to(folder) for output in outputs):
             require_writable(folder, key)
     require_writable("logs", "The folder of logs")
+
+
+def _bring_back(dag: Any, jobs: list[Any]) -> None:
+    files = [str(file) for job in dag.jobs for file in (*job.input, *job.output) if not file.is_storage]
+    future = bring_back(files, [str(file) for job in jobs for file in job.input])
+    if future:
+        print(
+            f"{len(future)} files were from the future, the first is {future[0]}: this machine's clock was set back, "
+            "or another's is ahead. They got times of now, in their old order.",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _share(workflow: Any, jobs: list[Any], folder: Path) -> None:
