@@ -1,5 +1,6 @@
-"""Opening HDF5 files so that a damaged or foreign one is named in a sentence."""
+"""Opening HDF5 files so that a damaged or foreign one, and a full disk, is named in a sentence."""
 
+import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -30,6 +31,48 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
             f"{path} cannot be read as HDF5 ({reason}): it is truncated, damaged or no HDF5 file. "
             "Delete it and run the same command again."
         ) from error
+
+
+@contextmanager
+def create_hdf5(path: str | Path) -> Iterator[h5py.File]:
+    """A new file to fill; the same content gives the same bytes.
+
+    Raises:
+        OSError: the disk is full or cannot be written.
+    """
+    with _Patient(path) as raw:
+        try:
+            with h5py.File(raw, "w", track_order=True) as file:
+                yield file
+        finally:
+            if raw.error is not None:
+                raise raw.error
+
+
+class _Patient(io.FileIO):
+    """A file that keeps the first error of writing for later: told of a full disk, HDF5 ends the process by a fault."""
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(path, "w+")
+        self.error: OSError | None = None
+
+    def write(self, content: Any) -> int:
+        rest = memoryview(content).cast("B")
+        size = len(rest)
+        try:
+            while len(rest):
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.error = self.error or error
+            self.seek(len(rest), io.SEEK_CUR)
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return self.tell() if size is None else size
 
 
 def write_provenance(file: h5py.File, provenance: Mapping[str, Any]) -> None:

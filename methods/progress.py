@@ -9,6 +9,17 @@ from pathlib import Path
 from tqdm import tqdm
 
 LOG = logging.getLogger("ood_repro")
+_beats: list[tuple[float, str]] = []  # the last sign of progress: when, by the clock that never jumps, and of what
+
+
+def beat(what: str) -> None:
+    """A sign that work goes on, for :mod:`methods.watchdog`; call it once a step of a loop that may hang."""
+    _beats[:] = [(time.monotonic(), what)]
+
+
+def last_beat() -> tuple[float, str] | None:
+    """When the last sign was given (seconds of ``time.monotonic``) and of what; None before the first."""
+    return _beats[-1] if _beats else None
 
 
 def log_to(path: str | Path) -> logging.Handler:
@@ -62,6 +73,7 @@ class CountProgress:
     def update(self) -> None:
         """Report one more."""
         self.done += 1
+        beat(f"{self.unit} {self.done} of {self.total} of {self.name}")
         self.bar.update(1)
         now = time.monotonic()
         if now - self.last >= self.pause:

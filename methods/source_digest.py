@@ -18,14 +18,17 @@ ROOT = Path(__file__).resolve().parent.parent
 # Changing how a thing is recorded, logged or found never changes a number.
 OUTSIDE = frozenset(
     {
+        "methods.disk",
         "methods.equivalent_code",
         "methods.errors",
         "methods.files",
         "methods.hdf5",
+        "methods.liveness",
         "methods.provenance",
         "methods.registry",
         "methods.source_digest",
         "methods.progress",
+        "methods.watchdog",
         "methods.data.archives",
         "methods.data.indexed",
         "methods.data.lock",

@@ -22,11 +22,15 @@ from methods.settings import digests, dilation, imports, outputs, packing, pretr
 from methods.settings.load import load_study
 from methods.settings.schema import load_yaml, nearest
 from methods.settings.study import Run
+from workflow_scripts.begin import begin, blame_disk, end
 from workflow_scripts.jobs import ahead
 from workflow_scripts.gpus import gpus_claimed
 from workflow_scripts.launch import register_owner
 
-register_owner(workflow.basedir)
+try:
+    register_owner(workflow.basedir)
+except ReproError as error:
+    raise WorkflowError(str(error))
 try:
     for file in workflow.configfiles:
         load_yaml(Path(file))  # refuses a key given twice, of which Snakemake would take the last
@@ -216,3 +220,19 @@ def paper_results(paper):
 if workflow.is_main_process:  # every job reads this file again
     for line in [*STUDY.notices, *downloads.announce(files_to_fetch(), DATA, STUDY.config["offline"])]:
         print(line, file=sys.stderr)
+
+
+onstart:
+    # The one hook of all rules: of several, Snakemake would take the last
+    begin(workflow, DATA, RESULTS)
+    # With a cache between workflows nobody knows yet which sets lie there
+    ahead.announce(workflow.dag.needrun_jobs() if workflow.output_file_cache is None else [])
+
+
+onsuccess:
+    end(workflow, RESULTS)
+
+
+onerror:
+    end(workflow, RESULTS)
+    blame_disk([".snakemake", "logs", DATA, RESULTS])

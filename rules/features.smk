@@ -70,8 +70,3 @@ rule measure_dilation:
         "measure the dilation of the candidate outlier sets of {wildcards.benchmark}, seed {wildcards.seed}"
     script:
         "../workflow_scripts/measure_dilation.py"
-
-
-onstart:
-    # With a cache between workflows nobody knows yet which sets lie there
-    ahead.announce(workflow.dag.needrun_jobs() if workflow.output_file_cache is None else [])

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -167,6 +168,30 @@ def test_a_process_that_dies_ends_the_training(sources, tmp_path, monkeypatch):
         fit_on_devices(
             recipe, chosen(sources, recipe), {**toy.HARDWARE, "devices": 2}, tmp_path / "checkpoint.safetensors"
         )
+
+
+def test_a_process_that_is_killed_is_named_and_the_others_end_at_once(sources, tmp_path, monkeypatch):
+    code = "import os, sys, time; os.kill(os.getpid(), 9) if sys.argv[2] == '1' else time.sleep(60)"
+    monkeypatch.setattr(processes, "_COMMAND", [sys.executable, "-c", code])
+    recipe, hardware = settings("cross_entropy"), {**toy.HARDWARE, "devices": 2}
+    start = time.monotonic()
+    with pytest.raises(ReproError, match="Process 1 of the 2 of this training was killed by signal 9"):
+        fit_on_devices(recipe, chosen(sources, recipe), hardware, tmp_path / "checkpoint.safetensors")
+    assert time.monotonic() - start < 30
+
+
+def test_a_process_that_hangs_ends_the_training_with_its_last_progress(sources, tmp_path, monkeypatch):
+    code = (
+        "import sys, time; from pathlib import Path; from methods.progress import beat\n"
+        "from methods.training import processes\n"
+        "processes._meet = lambda *known: None\n"
+        "processes.fit = lambda *known: (beat('step 7') if sys.argv[2] == '1' else None, time.sleep(60))\n"
+        "processes._process(Path(sys.argv[1]), int(sys.argv[2]))\n"
+    )
+    monkeypatch.setattr(processes, "_COMMAND", [sys.executable, "-c", code])
+    recipe, hardware = settings("cross_entropy"), {**toy.HARDWARE, "devices": 2, "stall_minutes": 0.02}
+    with pytest.raises(ReproError, match=r"This job hangs: no progress for .* minutes; the last was step 7"):
+        fit_on_devices(recipe, chosen(sources, recipe), hardware, tmp_path / "checkpoint.safetensors")
 
 
 @pytest.mark.parametrize(("batch", "size"), [(10, 3), (2, 3), (512, 4), (1, 1)])

@@ -9,18 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow import TABLE, launch, start, write_inputs
-from workflow_scripts.job import process_identity
+from methods.liveness import process_identity
+from tests.kill_points import copy_without, files, run_through
+from tests.workflow import MODEL, TABLE, launch, snakemake, start, write_inputs
 
 pytestmark = pytest.mark.workflow
 
 
 @pytest.fixture(scope="module")
-def expected(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("expected")
-    write_inputs(folder)
-    assert launch(folder, TABLE).returncode == 0
-    return (folder / TABLE).read_bytes()
+def expected(micro_run):
+    return (micro_run / TABLE).read_bytes()
 
 
 def children(pid):
@@ -98,6 +96,32 @@ def test_a_killed_launcher_takes_snakemake_and_its_jobs_along(tmp_path, expected
     finishes_with(tmp_path, expected)
 
 
+TABLES = [f"{TABLE.removesuffix('csv')}{form}" for form in ("csv", "md", "tex", "html")]
+TRAINED = [MODEL, *(f"{Path(MODEL).parent}/{name}.csv" for name in ("history", "cost"))]
+KILLS = {
+    "make_table": (
+        TABLES,
+        [
+            ("make_table", "start", 1, "job"),
+            ("make_table", "torn", 1, "job"),  # half written
+            ("make_table", "after", 2, "snakemake"),  # between two outputs
+            ("make_table", "after", 5, "group"),  # all written, no hash recorded
+            ("make_table", "end", 1, "job"),
+        ],
+    ),
+    "train": (TRAINED, [("train", "after", 1, "group"), ("train", "torn", 2, "job")]),  # after its first checkpoint
+}
+
+
+@pytest.mark.parametrize("rule", KILLS)
+def test_killed_again_and_again_at_its_worst_moments_a_job_ends_in_the_same_bytes(tmp_path, micro_run, rule):
+    outputs, kills = KILLS[rule]
+    copy_without(micro_run, tmp_path / "copy", outputs)
+    run_through(tmp_path / "copy", kills, outputs, files(micro_run))
+    assert files(tmp_path / "copy") == files(micro_run)
+    assert not list((tmp_path / "copy/results").rglob("*.tmp"))
+
+
 def test_ctrl_c_stops_all_and_the_next_run_goes_on(tmp_path, expected):
     write_inputs(tmp_path)
     process = start(tmp_path, TABLE)
@@ -119,5 +143,9 @@ def test_a_second_start_is_refused_while_one_is_at_work(tmp_path, expected):
     second = launch(tmp_path, TABLE)
     assert second.returncode == 1
     assert "Another Snakemake is at work" in second.stdout
+    assert snakemake(tmp_path, "--unlock").returncode == 0  # by mistake
+    third = snakemake(tmp_path, TABLE)
+    assert third.returncode == 1
+    assert "Another Snakemake is at work in this folder: wait for it to end or stop it" in third.stdout
     assert process.wait(120) == 0
     assert (tmp_path / TABLE).read_bytes() == expected

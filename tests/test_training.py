@@ -23,7 +23,7 @@ from methods.training.epoch import EpochSums
 from methods.training.fit import FitData, fit
 from methods.training.optimisers import Stepper
 from methods.training.outliers import forward_with_outliers, held_running_statistics
-from methods.training.resume import resume_folder
+from methods.training.resume import forget_finished, resume_folder
 from methods.training.switches import resolve_switches
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -628,29 +628,43 @@ def test_two_views_are_view_major_and_differ(tmp_path, monkeypatch):
     torch.testing.assert_close(plain[:16], plain[16:])
 
 
-def test_the_folder_is_named_by_the_fingerprint_and_gone_after_success(tmp_path):
-    with resume_folder(tmp_path / "resume", "f" * 64) as folder:
+def test_the_folder_is_named_by_the_fingerprint_and_goes_once_the_model_is_accepted(tmp_path):
+    model = tmp_path / "model"
+    with resume_folder(tmp_path / "resume", "f" * 64, model) as folder:
         assert folder == tmp_path / "resume" / ("f" * 32)
         (folder / "checkpoint").write_text("something")
+        model.touch()
+        forget_finished(tmp_path / "resume", set())
+        assert (folder / "checkpoint").exists()  # not done
+    forget_finished(tmp_path / "resume", {str(model)})
+    assert (folder / "checkpoint").exists()  # it is to be made again
+    model.unlink()
+    forget_finished(tmp_path / "resume", set())
+    assert (folder / "checkpoint").exists()  # Snakemake has refused it
+    model.touch()
+    with resume_folder(tmp_path / "resume", "f" * 64, model):
+        forget_finished(tmp_path / "resume", set())
+        assert (folder / "checkpoint").exists()  # somebody is at work
+    forget_finished(tmp_path / "resume", set())
     assert not folder.exists()
 
 
 def test_the_folder_is_kept_after_an_error_and_can_be_taken_up(tmp_path):
     def break_off():
-        with resume_folder(tmp_path, "a") as folder:
+        with resume_folder(tmp_path, "a", "model") as folder:
             (folder / "checkpoint").write_text("something")
             raise Interrupted
 
     with pytest.raises(Interrupted):
         break_off()
-    with resume_folder(tmp_path, "a") as again:
+    with resume_folder(tmp_path, "a", "model") as again:
         assert (again / "checkpoint").read_text() == "something"
 
 
 def test_a_second_handle_on_the_folder_is_refused_and_harms_nothing(tmp_path):
-    with resume_folder(tmp_path, "a") as folder:
+    with resume_folder(tmp_path, "a", "model") as folder:
         (folder / "checkpoint").write_text("something")
-        with pytest.raises(ReproError, match="Another process") as caught, resume_folder(tmp_path, "a"):
+        with pytest.raises(ReproError, match="Another process") as caught, resume_folder(tmp_path, "a", "model"):
             pass
         assert str(folder) in str(caught.value)
         assert (folder / "checkpoint").read_text() == "something"
@@ -659,14 +673,14 @@ def test_a_second_handle_on_the_folder_is_refused_and_harms_nothing(tmp_path):
 def test_another_process_is_refused_and_other_folders_are_free(tmp_path):
     code = (
         "import sys; from pathlib import Path; from methods.training.resume import resume_folder\n"
-        "with resume_folder(Path(sys.argv[1]), sys.argv[2]): print('open')"
+        "with resume_folder(Path(sys.argv[1]), sys.argv[2], 'model'): print('open')"
     )
 
     def other_process(name):
         command = [sys.executable, "-c", code, str(tmp_path), name]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
-    with resume_folder(tmp_path, "a"):
+    with resume_folder(tmp_path, "a", "model"):
         refused, free = other_process("a"), other_process("b")
     assert refused.returncode == 1
     assert "Another process is training the same model" in refused.stderr

@@ -15,10 +15,15 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import gettempdir
 from typing import IO, Any
 
+from methods.disk import disk_trouble
 from methods.errors import ReproError
+from methods.liveness import process_identity
 from methods.progress import LOG, log_to
+from methods.watchdog import watch
+from workflow_scripts.shared_cache import note_made, require_sound
 from workflow_scripts.verification.hashes import forget_hashes, keep_hashes
 
 OWNER = "OOD_REPRO_OWNER"  # pid and start time of the Snakemake that started this job
@@ -31,13 +36,15 @@ def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
     end_with(os.environ.get(OWNER))  # first of all: an orphan must not touch the new run's log
     lock = locked(JOB_LOCK, fcntl.LOCK_SH)  # as long as this process lives
     log = Path(snakemake.log[0])
-    _open_log(log)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     started, folders = time.monotonic(), [snakemake.config[part]["folder"] for part in ("data", "results")]
     try:
+        _open_log(log)
+        watch(snakemake.config["hardware"]["stall_minutes"], lambda said: _say(log, snakemake.rule, said), log)
         forget_hashes(snakemake.output, folders)
+        require_sound(snakemake.input)
         main(snakemake)
-        keep_hashes(snakemake.output, folders)  # `snakemake verify` compares
+        note_made(keep_hashes(snakemake.output, folders))  # `snakemake verify` compares
         LOG.info("done in %.1f s", time.monotonic() - started)
     except ReproError as error:
         _fail(log, snakemake.rule, str(error))
@@ -45,6 +52,8 @@ def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
         _fail(log, snakemake.rule, "interrupted")
     except Exception as error:
         LOG.error("%s", traceback.format_exc())
+        if told := disk_trouble(error, [*map(os.path.dirname, snakemake.output), *folders, log.parent, gettempdir()]):
+            _fail(log, snakemake.rule, told)
         _fail(log, snakemake.rule, f"unexpected {type(error).__name__}: {error} (traceback in {log})")
     finally:
         lock.close()
@@ -64,23 +73,6 @@ def locked(path: Path, mode: int) -> IO[str]:
         handle.close()
         raise
     return handle
-
-
-def process_identity(pid: int) -> str | None:
-    """Process id with start time, so that a recycled id is not taken for the process; None if it is gone."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return str(pid) if not Path("/proc").is_dir() and _exists(pid) else None
-    return None if stat[0] == "Z" else f"{pid}:{stat[19]}"
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def end_with(identity: str | None) -> None:
@@ -127,6 +119,7 @@ def parents(source: Any) -> dict[str, str]:
 
 
 def _open_log(path: Path) -> None:
+    logging.raiseExceptions = False  # a log on a full disk is no reason to stop, or to fill the terminal
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("")  # and then only added to, also by processes that the job starts
     handler = log_to(path)
@@ -136,5 +129,9 @@ def _open_log(path: Path) -> None:
 
 def _fail(log: Path, rule: str, message: str) -> None:
     LOG.error("%s", message)
-    print(f"\n{rule}: {message}\n(log: {log})", file=sys.stderr, flush=True)
+    _say(log, rule, message)
     sys.exit(1)
+
+
+def _say(log: Path, rule: str, message: str) -> None:
+    print(f"\n{rule}: {message}\n(log: {log})", file=sys.stderr, flush=True)

@@ -5,6 +5,7 @@ removes the lock only when no Snakemake lives in the folder, and refuses while o
 """
 
 import fcntl
+import logging
 import os
 import signal
 import subprocess
@@ -12,12 +13,16 @@ import sys
 from pathlib import Path
 from typing import IO
 
-from workflow_scripts.job import JOB_LOCK, OWNER, end_with, locked, process_identity
+from methods.disk import require_writable
+from methods.errors import ReproError
+from methods.liveness import process_identity
+from workflow_scripts.job import JOB_LOCK, OWNER, end_with, locked
 
 LAUNCHER = "OOD_REPRO_LAUNCHER"  # pid and start time of the process that started this Snakemake
 OWNER_LOCK = Path(".snakemake/ood-repro.owner.lock")
 SNAKEMAKE_LOCKS = Path(".snakemake/locks")
 _held: list[IO[str]] = []  # kept open, and with it locked, as long as the process lives
+_launchers: list[str] = []
 
 
 def register_owner(root: str) -> None:
@@ -25,17 +30,33 @@ def register_owner(root: str) -> None:
 
     Holds the owner lock, ends with the launcher (if there is one), tells jobs with which process to end, and lets them
     import from the project's ``root``.
+
+    Raises:
+        ReproError: this folder cannot be written.
     """
-    end_with(os.environ.pop(LAUNCHER, None))
+    if started_by := os.environ.pop(LAUNCHER, None):
+        _launchers.append(started_by)
+    end_with(launcher())
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     os.environ[OWNER] = str(process_identity(os.getpid()))
+    logging.raiseExceptions = False  # the sentence about a full disk cannot go into the log; it is on the terminal
+    require_writable(OWNER_LOCK.parent, "Snakemake's folder")
     _held.append(locked(OWNER_LOCK, fcntl.LOCK_SH))
+
+
+def launcher() -> str | None:
+    """Identity of the process that started this Snakemake, if a launcher did."""
+    return _launchers[-1] if _launchers else None
 
 
 def main(arguments: list[str]) -> int:
     """Clear what a dead Snakemake left, then run Snakemake with ``arguments``; returns its exit code."""
     try:
+        require_writable(OWNER_LOCK.parent, "Snakemake's folder")
         owner = locked(OWNER_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ReproError as error:
+        print(error, file=sys.stderr)
+        return 1
     except BlockingIOError:
         print(
             "Another Snakemake is at work in this folder: wait for it to end or stop it, then run again.",

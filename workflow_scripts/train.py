@@ -28,7 +28,7 @@ def main(snakemake: Any) -> None:
     names = {role: name.split("/") for role, name in settings["data"].items()}
     sources = {role: (str(path), *names[role]) for role, path in snakemake.input.items()}
     waiting = Path(snakemake.config["results"]["folder"]) / "resume"
-    with resume_folder(waiting, provenance.fingerprint([hardware["name"], record])) as folder:
+    with resume_folder(waiting, provenance.fingerprint([hardware["name"], record]), snakemake.output.model) as folder:
         result = fit_on_devices(settings, sources, hardware, folder / "checkpoint.safetensors")
         write_text(snakemake.output.history, csv_text(result.history))
         write_text(snakemake.output.cost, csv_text([cost_row(result.cost, hardware)]))

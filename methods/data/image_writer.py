@@ -11,7 +11,7 @@ import numpy as np
 
 from methods.data.images import ImageSet, content_sha256, digest, digest_rows, image_bytes
 from methods.files import atomic
-from methods.hdf5 import write_ids, write_provenance
+from methods.hdf5 import create_hdf5, write_ids, write_provenance
 
 _BLOCK = 16 << 20
 Indexed = Iterable[tuple[int, np.ndarray]]
@@ -62,7 +62,7 @@ class ImageStore:
     ) -> None:
         """Write the HDF5 file."""
         rows = digest_rows(self.digests)
-        with h5py.File(self.path, "w", track_order=True) as file:
+        with create_hdf5(self.path) as file:
             self._copy(self._pixels(file))
             file.create_dataset("labels", data=labels)
             file.create_dataset("digests", data=rows)

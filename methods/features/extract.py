@@ -10,6 +10,7 @@ from methods.data.images import ImageSet
 from methods.errors import ReproError
 from methods.features.arrays import ARRAYS, Features
 from methods.networks.model import OODModel, build_model
+from methods.progress import beat
 from methods.training.augmentation import normalise, plain
 
 
@@ -62,3 +63,4 @@ def input_batches(
     for start in range(0, len(images), batch):
         pixels = torch.from_numpy(np.array(images.pixels[start : start + batch]))
         yield normalise(plain(pixels.to(device)), normalisation)
+        beat(f"image {min(start + batch, len(images))} of {len(images)} through the network")

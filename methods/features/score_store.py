@@ -5,14 +5,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from methods.data.images import ImageSet
 from methods.errors import refuse
 from methods.features.arrays import Features, Fitted
 from methods.files import atomic, write_text
-from methods.hdf5 import open_hdf5, read_provenance, require_datasets, write_ids, write_provenance
+from methods.hdf5 import create_hdf5, open_hdf5, read_provenance, require_datasets, write_ids, write_provenance
 from methods.provenance import require_sidecar, write_sidecar
 
 DETECTORS = "detectors"
@@ -22,7 +21,7 @@ TUNED = "tuned"
 
 def write_detectors(path: str | Path, fitted: Fitted, provenance: Mapping[str, Any]) -> None:
     """One group an instance, one data set an array."""
-    with atomic(path) as temporary, h5py.File(temporary, "w", track_order=True) as file:
+    with atomic(path) as temporary, create_hdf5(temporary) as file:
         for name, arrays in fitted.items():
             group = file.create_group(name, track_order=True)
             for key, array in arrays.items():
@@ -42,7 +41,7 @@ def write_scores(
     path: str | Path, scores: Mapping[str, np.ndarray], features: Features | ImageSet, provenance: Mapping[str, Any]
 ) -> None:
     """One data set an instance under ``scores``, with labels and sample ids."""
-    with atomic(path) as temporary, h5py.File(temporary, "w", track_order=True) as file:
+    with atomic(path) as temporary, create_hdf5(temporary) as file:
         group = file.create_group("scores", track_order=True)
         for name, values in scores.items():
             group.create_dataset(name, data=values)

@@ -16,7 +16,15 @@ from methods.errors import refuse
 from methods.features.arrays import ARRAYS, Features, Readout, check_finite
 from methods.features.rows import Rows, blocks
 from methods.files import atomic
-from methods.hdf5 import open_hdf5, read_ids, read_provenance, require_datasets, write_ids, write_provenance
+from methods.hdf5 import (
+    create_hdf5,
+    open_hdf5,
+    read_ids,
+    read_provenance,
+    require_datasets,
+    write_ids,
+    write_provenance,
+)
 
 KIND = "features"
 READOUT_KIND = "readout"
@@ -33,7 +41,7 @@ def write_features(path: str | Path, features: Features, provenance: Mapping[str
     arrays = {name: getattr(features, name) for name in ARRAYS if getattr(features, name) is not None}
     for name, array in arrays.items():
         check_finite(array, f"The {name} features", features.sample_ids)
-    with atomic(path) as temporary, h5py.File(temporary, "w", track_order=True) as file:
+    with atomic(path) as temporary, create_hdf5(temporary) as file:
         for name, array in arrays.items():
             chunks = (min(_CHUNK_ROWS, len(array)), *array.shape[1:])
             file.create_dataset(name, data=array.astype(np.float32, copy=False), chunks=chunks)
@@ -72,7 +80,7 @@ def _rows(file: h5py.File, name: str) -> Rows:
 
 def write_readout(path: str | Path, readout: Readout, provenance: Mapping[str, Any]) -> None:
     """Write classifier and prototypes, those that are there."""
-    with atomic(path) as temporary, h5py.File(temporary, "w", track_order=True) as file:
+    with atomic(path) as temporary, create_hdf5(temporary) as file:
         for name, array in vars(readout).items():
             if array is not None:
                 file.create_dataset(name, data=array)

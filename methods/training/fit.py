@@ -22,7 +22,7 @@ from methods.errors import ReproError
 from methods.metrics.identification import accuracy, mean_average_precision
 from methods.networks.model import Outputs
 from methods.objectives.base import Context, Terms
-from methods.progress import EpochProgress
+from methods.progress import EpochProgress, beat
 from methods.training import acceleration
 from methods.training import checkpoint as ckpt
 from methods.training.augmentation import augment, normalise, plain
@@ -142,6 +142,7 @@ class _Trainer:
         for number, index in enumerate(self._batches(epoch)):
             step = epoch * self.length.epoch + number
             sums.add(self._step(epoch, step, index), step)
+            beat(f"step {step} in epoch {epoch} of {self.hardware['name']}")
         row = {"epoch": float(epoch), "learning_rate": self.stepper.rate, **sums.means()}
         bad = sums.first_bad_step if sums.first_bad_step is not None else self._last_step_if_broken(epoch)
         if bad is not None:
@@ -275,6 +276,7 @@ class _Trainer:
         for part in images.split(_EVALUATION_BATCH):
             with torch.no_grad(), autocast(self.device, self.settings["precision"]):
                 outputs = self.model(self._input(plain(part)))
+            beat(f"a batch through the network without training, of {self.hardware['name']}")
             yield outputs.float()
         self.model.train()
 

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import torch
 import torch.distributed as dist
 
 from methods.data.images import read_images
+from methods.disk import disk_trouble
 from methods.errors import ReproError, refuse
 from methods.progress import LOG, log_to
 from methods.settings.pretrained import ROLE, starting_from
@@ -29,6 +31,7 @@ from methods.training import checkpoint as ckpt
 from methods.training.device import choose_device
 from methods.training.distributed import Group
 from methods.training.fit import FitData, Result, fit
+from methods.watchdog import watch
 
 Sources = Mapping[str, tuple[str, str, str]]  # role -> (image store, data set, split), or (weights, name, file name)
 
@@ -80,19 +83,29 @@ def _run(folder: Path, count: int) -> None:
     path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path}
     started = [subprocess.Popen([*_COMMAND, str(folder), str(rank)], env=environment) for rank in range(count)]
+    ended: list[tuple[int, int]] = []  # (code, number) of those that failed
     try:
-        while any(process.poll() is None for process in started):
-            if any(process.poll() for process in started):
-                break
+        while not ended and any(process.poll() is None for process in started):
             time.sleep(_POLL_SECONDS)
+            ended = [(code, rank) for rank, process in enumerate(started) if (code := process.poll())]
     finally:
         for process in started:
             process.kill()  # does nothing to one that has ended
             process.wait()
-    if codes := [process.returncode for process in started if process.returncode]:
+    if ended:
         said = sorted(folder.glob("error*"))
-        ended = f"A process of the training ended with code {codes[0]}; its traceback is on the terminal."
-        raise ReproError(said[0].read_text(encoding="utf-8") if said else ended)
+        # one that was killed (a code below 0) takes the others along, which then miss it
+        raise ReproError(said[0].read_text(encoding="utf-8") if said else _end_of(*min(ended), count))
+
+
+def _end_of(code: int, rank: int, count: int) -> str:
+    what = f"Process {rank} of the {count} of this training"
+    if code < 0:
+        return (
+            f"{what} was killed by signal {-code}, by somebody or for lack of memory; the others were ended. Run the "
+            "same command again: it goes on from its last checkpoint."
+        )
+    return f"{what} ended with code {code}; its traceback is on the terminal."
 
 
 def _result(folder: Path) -> Result:
@@ -110,18 +123,29 @@ def _process(folder: Path, rank: int) -> None:
     if rank == 0:
         for log in task["logs"]:
             log_to(log)
+    log = Path(task["logs"][0]) if task["logs"] else None
+    watch(hardware.get("stall_minutes", 0), partial(_say, folder, rank), log)
     _meet(folder, Group(rank, hardware["devices"]), choose_device(hardware["device"]))
     try:
         ready = _ready(settings, task["sources"])
         result = fit(*ready, hardware, resume, Group(rank, hardware["devices"]))
     except ReproError as error:
-        (folder / f"error{rank}").write_text(str(error), encoding="utf-8")
+        _say(folder, rank, str(error))
         sys.exit(1)
+    except Exception as error:
+        if told := disk_trouble(error, [folder]):
+            _say(folder, rank, told)
+        raise
     if rank == 0:
         ckpt.save_checkpoint(folder / "result.safetensors", result.tensors, ckpt.Progress(history=result.history))
         (folder / "cost.json").write_text(json.dumps(result.cost), encoding="utf-8")
     dist.barrier()
     dist.destroy_process_group()
+
+
+def _say(folder: Path, rank: int, text: str) -> None:
+    """Leave a sentence for the process that started this one."""
+    (folder / f"error{rank}").write_text(text, encoding="utf-8")
 
 
 def _meet(folder: Path, group: Group, device: torch.device) -> None:

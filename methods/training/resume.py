@@ -3,17 +3,23 @@
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Set
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from methods.errors import ReproError
+from methods.files import write_text
+
+_DONE = "done"  # in a folder: the model that was made, of a training that has ended
 
 
 @contextmanager
-def resume_folder(root: Path, fingerprint: str) -> Iterator[Path]:
-    """A folder named by what is trained on what, locked while it is open and removed once the training is done.
+def resume_folder(root: Path, fingerprint: str, model: str | Path) -> Iterator[Path]:
+    """A folder named by what is trained on what, locked while it is open.
+
+    Once ``model`` is written the folder says so and waits for :func:`forget_finished`: whoever started the training may
+    still refuse its outputs, and a checkpoint is then worth days.
 
     Raises:
         ReproError: another process trains the same model into it.
@@ -22,7 +28,16 @@ def resume_folder(root: Path, fingerprint: str) -> Iterator[Path]:
     lock = _lock(folder)
     with lock:
         yield folder
-        shutil.rmtree(folder, ignore_errors=True)
+        write_text(folder / _DONE, f"{model}\n")
+
+
+def forget_finished(root: Path, wanted: Set[str]) -> None:
+    """Remove folders of trainings that have ended and whose model is there, unless it is ``wanted`` anew."""
+    for done in root.glob(f"*/{_DONE}"):
+        model = done.read_text(encoding="utf-8").rstrip("\n")
+        if model not in wanted and os.path.exists(model):
+            with suppress(ReproError), _lock(done.parent):
+                shutil.rmtree(done.parent, ignore_errors=True)
 
 
 def _lock(folder: Path) -> IO[str]:

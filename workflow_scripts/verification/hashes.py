@@ -33,11 +33,14 @@ def made_files(outputs: Iterable[str | Path], roots: Sequence[str | Path]) -> It
                 yield root, file.relative_to(root).as_posix()
 
 
-def keep_hashes(outputs: Iterable[str | Path], roots: Sequence[str | Path]) -> None:
-    """Write the line of every file that a job made."""
+def keep_hashes(outputs: Iterable[str | Path], roots: Sequence[str | Path]) -> list[str]:
+    """Write the line of every file that a job made; gives their hashes."""
+    found = []
     for root, name in made_files(outputs, roots):
-        line = f"{sha256_file(root / name)}  {name}\n"
+        found.append(sha256_file(root / name))
+        line = f"{found[-1]}  {name}\n"
         write_text(line_path(root, name), f"{line}# {sha256_bytes(line.encode())}\n")
+    return found
 
 
 def forget_hashes(outputs: Iterable[str | Path], roots: Sequence[str | Path]) -> None:
