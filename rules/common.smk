@@ -21,7 +21,7 @@ from methods.settings import digests, dilation, imports, outputs, packing, pretr
 from methods.settings.load import load_study
 from methods.settings.schema import load_yaml, nearest
 from methods.settings.study import Run
-from workflow_scripts.gpus import gpus_claimed
+from workflow_scripts.gpus import gpus_claimed, limit_gpus
 from workflow_scripts.launch import register_owner
 
 register_owner(workflow.basedir)
@@ -63,9 +63,11 @@ REPORT = f"{RESULTS}/papers/{{paper}}/report.html"
 SITE = f"{RESULTS}/site"
 BUNDLE = f"{RESULTS}/papers/{{paper}}/bundle.zip"
 
-# Jobs that may use a GPU claim one where there is one; the total is given in profiles/default.
+# Jobs that may use a GPU claim one where there is one; on this machine they share its GPUs.
 GPUS = gpus_claimed(STUDY.config["hardware"]["device"])
 TRAIN_GPUS = GPUS * STUDY.config["hardware"]["devices"]
+if GPUS:
+    limit_gpus(workflow)
 
 
 wildcard_constraints:

@@ -1,8 +1,8 @@
 """What every job of the workflow does around its work.
 
 It writes the rule's log, keeps the hash of every file the job made, turns a known error into one sentence on the
-terminal, takes part in the folder's job lock, and ends when the Snakemake that started it is gone: an orphan would
-write into a folder another run believes free.
+terminal, takes part in the folder's job lock, gets the job its GPUs, and ends when the Snakemake that started it is
+gone: an orphan would write into a folder another run believes free.
 """
 
 import fcntl
@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from methods.errors import ReproError
 from methods.progress import LOG, log_to
+from workflow_scripts.gpu_pool.slots import own_gpus
 from workflow_scripts.verification.hashes import forget_hashes, keep_hashes
 
 OWNER = "OOD_REPRO_OWNER"  # pid and start time of the Snakemake that started this job
@@ -36,7 +37,8 @@ def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
     started, folders = time.monotonic(), [snakemake.config[part]["folder"] for part in ("data", "results")]
     try:
         forget_hashes(snakemake.output, folders)
-        main(snakemake)
+        with own_gpus(int(snakemake.resources.get("gpu", 0))):
+            main(snakemake)
         keep_hashes(snakemake.output, folders)  # `snakemake verify` compares
         LOG.info("done in %.1f s", time.monotonic() - started)
     except ReproError as error:
