@@ -19,6 +19,7 @@ OUTSIDE = frozenset(
         "methods.errors",
         "methods.files",
         "methods.hdf5",
+        "methods.memory",
         "methods.provenance",
         "methods.registry",
         "methods.source_digest",
