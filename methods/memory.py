@@ -21,7 +21,9 @@ def ran_out(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
 
 
-def with_smaller_batches(compute: Callable[[int], T], batch: int, what: str, device: torch.device) -> T:
+def with_smaller_batches(
+    compute: Callable[[int], T], batch: int, what: str, device: torch.device, switch: str = ""
+) -> T:
     """``compute(batch)``, or from its beginning with half the batch as often as memory runs out.
 
     The result is what the smaller batch gives from the start: nothing of an attempt that failed is kept.
@@ -31,6 +33,7 @@ def with_smaller_batches(compute: Callable[[int], T], batch: int, what: str, dev
         batch: to begin with.
         what: for the log.
         device: where memory ran out.
+        switch: key of the config by which the batch can be made smaller from the start, if there is one.
 
     Raises:
         ReproError: not even a batch of one fits.
@@ -45,7 +48,8 @@ def with_smaller_batches(compute: Callable[[int], T], batch: int, what: str, dev
             if batch == 1:
                 raise ReproError(f"{found}: not even one fits, so free the device or take another.") from error
         batch //= 2  # out of the handler, for the error holds on to all that its calls had made
-        LOG.warning("%s: starts again with %d; results are the same up to rounding", found, batch)
+        spared = f"; {switch}: {batch} in the config spares it" if switch else ""
+        LOG.warning("%s: starts again with %d, the same up to rounding%s", found, batch, spared)
         if device.type == "cuda":
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(device)

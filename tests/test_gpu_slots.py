@@ -289,6 +289,7 @@ def test_snakemake_is_told_of_the_gpus_here_unless_it_knows(given, nodes, main, 
     assert told == expected
 
 
+@pytest.mark.workflow
 def test_the_workflow_shares_the_gpus_it_finds(tmp_path, monkeypatch):
     """On a CPU, as if there were three, one of them hidden: two for the training (in two processes), one else."""
     monkeypatch.setenv(FOLDER, str(tmp_path / "slots"))

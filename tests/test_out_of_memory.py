@@ -69,7 +69,9 @@ def test_extraction_halves_its_batch_and_gives_what_the_smaller_one_gives(late, 
         "extraction: out of memory with a batch of 10",
     ]
     assert "peak" in said[0]
-    assert said[1].endswith("starts again with 5; results are the same up to rounding")
+    assert said[1].endswith(
+        "again with 5, the same up to rounding; hardware.extraction_batch: 5 in the config spares it"
+    )
 
 
 def test_the_batch_of_an_extraction_matters_by_rounding_alone():

@@ -14,6 +14,8 @@ from methods.memory import with_smaller_batches
 from methods.networks.model import OODModel, build_model
 from methods.training.augmentation import normalise, plain
 
+BATCH_KEY = "hardware.extraction_batch"  # the images of a forward pass
+
 
 def restore_model(architecture: Mapping[str, Any], tensors: Mapping[str, np.ndarray], name: str) -> OODModel:
     """The network of a model file, in evaluation mode.
@@ -45,7 +47,7 @@ def extract(
     """
     model.to(device)
     forward = partial(_extract, model, images, normalisation, device)
-    return with_smaller_batches(forward, batch, "extraction", device)
+    return with_smaller_batches(forward, batch, "extraction", device, BATCH_KEY)
 
 
 def _extract(

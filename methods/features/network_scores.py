@@ -9,7 +9,7 @@ import torch
 from methods import registry
 from methods.data.images import ImageSet
 from methods.features.arrays import check_finite
-from methods.features.extract import input_batches
+from methods.features.extract import BATCH_KEY, input_batches
 from methods.memory import with_smaller_batches
 from methods.networks.model import OODModel
 from methods.scores.base import Instances
@@ -50,7 +50,7 @@ def network_scores(
                 parts[name].append(values.double().cpu().numpy())
         return {name: np.concatenate(values) for name, values in parts.items()}
 
-    scores = with_smaller_batches(compute, batch, "scoring through the network", device)
+    scores = with_smaller_batches(compute, batch, "scoring through the network", device, BATCH_KEY)
     for name, values in scores.items():
         check_finite(values, f"The scores {name!r}", images.sample_ids)
     return scores
