@@ -10,6 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from methods.errors import ReproError
+from methods.training import processes
+from methods.training.processes import fit_on_devices
 from tests import workflow
 from workflow_scripts import gpus
 from workflow_scripts.gpu_pool import devices, slots
@@ -112,6 +114,24 @@ def test_a_killed_job_keeps_its_device_while_a_process_of_it_computes(start):
     assert not has_some(waiting)
     os.kill(child, signal.SIGKILL)
     assert devices_of(waiting) == "0"
+
+
+def test_the_processes_of_a_training_inherit_the_locks(pool, monkeypatch, tmp_path):
+    monkeypatch.setenv(VISIBLE, "0,1")
+    with own_gpus(2):
+        locks = [int(name) for name in os.listdir("/proc/self/fd") if _is_lock(name)]
+        code = f"import os, sys; [os.fstat(lock) for lock in {locks}]; sys.exit(3)"
+        monkeypatch.setattr(processes, "_COMMAND", [sys.executable, "-c", code])
+        with pytest.raises(ReproError, match="ended with code 3"):
+            fit_on_devices({}, {}, {"device": "cpu", "devices": 2}, tmp_path / "resume" / "checkpoint")
+    assert len(locks) == 2
+
+
+def _is_lock(name):
+    try:
+        return os.path.basename(os.readlink(f"/proc/self/fd/{name}")).startswith("fake")
+    except FileNotFoundError:  # that of the listing itself
+        return False
 
 
 def test_a_job_of_two_keeps_the_first_that_is_free_and_is_not_passed_over(start):
