@@ -24,6 +24,7 @@ OUTSIDE = frozenset(
         "methods.files",
         "methods.hdf5",
         "methods.liveness",
+        "methods.memory",
         "methods.provenance",
         "methods.registry",
         "methods.source_digest",

@@ -24,7 +24,7 @@ from methods.settings.schema import load_yaml, nearest
 from methods.settings.study import Run
 from workflow_scripts.begin import begin, blame_disk, end
 from workflow_scripts.jobs import ahead
-from workflow_scripts.gpus import gpus_claimed
+from workflow_scripts.gpus import gpus_claimed, limit_gpus
 from workflow_scripts.launch import register_owner
 
 try:
@@ -69,9 +69,11 @@ REPORT = f"{RESULTS}/papers/{{paper}}/report.html"
 SITE = f"{RESULTS}/site"
 BUNDLE = f"{RESULTS}/papers/{{paper}}/bundle.zip"
 
-# Jobs that may use a GPU claim one where there is one; the total is given in profiles/default.
+# Jobs that may use a GPU claim one where there is one; on this machine they share its GPUs.
 GPUS = gpus_claimed(STUDY.config["hardware"]["device"])
 TRAIN_GPUS = GPUS * STUDY.config["hardware"]["devices"]
+if GPUS:
+    limit_gpus(workflow)
 
 
 wildcard_constraints:

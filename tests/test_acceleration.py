@@ -122,4 +122,5 @@ def test_the_cost_says_how_the_device_was_used():
         "fused_optimiser": True,
         "channels_last": True,
         "deterministic": True,
+        "recompute_activations": False,
     }

@@ -1,16 +1,24 @@
-"""Claims that only a GPU can show: resuming bit for bit, half precisions, CUDA graphs, and steps that wait for nothing.
+"""Claims that only a GPU can show: resuming bit for bit, half precisions, steps that never wait, memory that ends.
 
 On a machine without one they are skipped; the same engine is tested on the CPU everywhere else.
 """
 
+import json
+import logging
 import math
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 
+from methods.data.images import ImageSet
+from methods.errors import ReproError
+from methods.features.extract import extract
 from methods.metrics.vectors import unit_rows
+from methods.networks.model import build_model
 from methods.scores.knn_gpu import largest_cosines
 from methods.training.fit import _Trainer
 from tests import test_training as toy
@@ -115,3 +123,76 @@ def test_the_nearest_neighbours_are_those_of_the_cpu():
 @pytest.mark.skipif(DEVICE != "cuda", reason="GPU memory is counted on a GPU")
 def test_the_cost_tells_the_peak_of_gpu_memory(tmp_path):
     assert toy.run(toy.settings("adapt", epochs=1), tmp_path, hardware=GPU).cost["peak_gpu_bytes"] > 0
+
+
+_OWN = """
+import json, torch
+from workflow_scripts.gpu_pool.slots import own_gpus
+with own_gpus(1) as (gpu,):
+    torch.ones(1, device="cuda")
+    print(json.dumps([gpu.name, torch.cuda.device_count(), str(torch.cuda.get_device_properties(0).uuid)]))
+"""
+
+
+@pytest.mark.skipif(DEVICE != "cuda", reason="only CUDA reads CUDA_VISIBLE_DEVICES")
+def test_a_job_sees_its_own_gpu_and_no_other_though_torch_was_imported_before(tmp_path):
+    environment = {**os.environ, "OOD_REPRO_GPU_SLOTS": str(tmp_path)}
+    command = [sys.executable, "-c", _OWN]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=toy.ROOT, check=True)
+    name, count, uuid = json.loads(done.stdout)
+    assert count == 1
+    assert not name.startswith("GPU-") or name.removeprefix("GPU-") == uuid
+
+
+@pytest.fixture
+def one_gigabyte():
+    """All that this process may take of the GPU."""
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(1e9 / total)
+    yield
+    torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+def wide():
+    """Architecture and images of which 500 at a time take more than a gigabyte."""
+    network = {"name": "cifar_resnet", "blocks": [1], "widths": [64]}
+    draw = np.random.default_rng(0)
+    pixels = draw.integers(0, 256, (600, 64, 64, 3), dtype=np.uint8)
+    images = ImageSet(pixels, np.arange(600) % 3, tuple(map(str, range(600))), tuple("abc"))
+    return {**toy.settings("cross_entropy")["architecture"], "network": network}, images
+
+
+@pytest.mark.skipif(DEVICE != "cuda", reason="GPU memory ends on a GPU")
+def test_an_extraction_that_does_not_fit_goes_on_with_a_smaller_batch(one_gigabyte, caplog):
+    architecture, images = wide()
+    model, device = build_model(architecture).eval(), torch.device(DEVICE)
+    with caplog.at_level(logging.WARNING):
+        found = extract(model, images, toy.settings("bce")["normalisation"], device, 500)
+    assert "extraction: out of memory with a batch of 500 (peak " in caplog.text
+    wanted = extract(model, images, toy.settings("bce")["normalisation"], device, 20)
+    np.testing.assert_allclose(found.logits, wanted.logits, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.skipif(DEVICE != "cuda", reason="GPU memory ends on a GPU")
+def test_a_training_that_does_not_fit_says_what_would_help(one_gigabyte, tmp_path):
+    architecture, images = wide()
+    recipe = toy.settings("cross_entropy", architecture=architecture, batch=512)
+    expected = r"ran out of GPU memory with batch 512, precision fp32, 1 device: peak .* reserved"
+    with pytest.raises(ReproError, match=expected):
+        toy.run(recipe, tmp_path, sets=toy.FitData(images), hardware=GPU)
+
+
+@pytest.mark.skipif(DEVICE != "cuda", reason="GPU memory is counted on a GPU")
+def test_recomputed_activations_take_less_memory_and_train_the_same_weights(tmp_path):
+    architecture, images = wide()
+    network = {"name": "cifar_resnet", "blocks": [4], "widths": [64]}
+    recipe = toy.settings("cross_entropy", architecture={**architecture, "network": network}, batch=128, epochs=1)
+    found = []
+    for again in (False, True):
+        torch.cuda.reset_peak_memory_stats()
+        hardware = {**GPU, "recompute_activations": again}
+        found.append(toy.run(recipe, tmp_path, sets=toy.FitData(images), hardware=hardware, file=str(again)))
+    plain, less = found
+    assert less.cost["peak_gpu_bytes"] < 0.8 * plain.cost["peak_gpu_bytes"]
+    assert identical(plain, less)

@@ -483,6 +483,7 @@ def test_an_accelerated_score_searches_on_the_gpu(random_sets, monkeypatch):
         return knn.largest_cosines(rows, bank, count)
 
     monkeypatch.setattr(knn_gpu, "largest_cosines", search)
+    monkeypatch.setattr(knn_gpu, "available", lambda: True)
     instances = {name: INSTANCES[name] for name in ("knn5", "msp")}
     plain = score_instances(instances, queries, {name: {} for name in instances}, train)
     assert calls == []

@@ -1,8 +1,8 @@
 """What every job of the workflow does around its work.
 
 It writes the rule's log, keeps the hash of every file the job made, turns a known error into one sentence on the
-terminal, takes part in the folder's job lock, and ends when the Snakemake that started it is gone: an orphan would
-write into a folder another run believes free.
+terminal, takes part in the folder's job lock, gets the job its GPUs, and ends when the Snakemake that started it is
+gone: an orphan would write into a folder another run believes free.
 """
 
 import fcntl
@@ -23,6 +23,7 @@ from methods.errors import ReproError
 from methods.liveness import process_identity
 from methods.progress import LOG, log_to
 from methods.watchdog import watch
+from workflow_scripts.gpu_pool.slots import own_gpus
 from workflow_scripts.shared_cache import note_made, require_sound
 from workflow_scripts.verification.hashes import forget_hashes, keep_hashes
 
@@ -40,10 +41,11 @@ def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
     started, folders = time.monotonic(), [snakemake.config[part]["folder"] for part in ("data", "results")]
     try:
         _open_log(log)
-        watch(snakemake.config["hardware"]["stall_minutes"], lambda said: _say(log, snakemake.rule, said), log)
         forget_hashes(snakemake.output, folders)
         require_sound(snakemake.input)
-        main(snakemake)
+        with own_gpus(int(snakemake.resources.get("gpu", 0))):
+            watch(snakemake.config["hardware"]["stall_minutes"], lambda said: _say(log, snakemake.rule, said), log)
+            main(snakemake)
         note_made(keep_hashes(snakemake.output, folders))  # `snakemake verify` compares
         LOG.info("done in %.1f s", time.monotonic() - started)
     except ReproError as error:

@@ -1,6 +1,7 @@
 """From a trained model and an image store to features."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,12 @@ import torch
 from methods.data.images import ImageSet
 from methods.errors import ReproError
 from methods.features.arrays import ARRAYS, Features
+from methods.memory import with_smaller_batches
 from methods.networks.model import OODModel, build_model
 from methods.progress import beat
 from methods.training.augmentation import normalise, plain
+
+BATCH_KEY = "hardware.extraction_batch"  # the images of a forward pass
 
 
 def restore_model(architecture: Mapping[str, Any], tensors: Mapping[str, np.ndarray], name: str) -> OODModel:
@@ -40,9 +44,16 @@ def extract(
         images: N images.
         normalisation: channel means and standard deviations of the training.
         device: where to compute.
-        batch: images a forward pass.
+        batch: images a forward pass; fewer if memory runs out.
     """
     model.to(device)
+    forward = partial(_extract, model, images, normalisation, device)
+    return with_smaller_batches(forward, batch, "extraction", device, BATCH_KEY)
+
+
+def _extract(
+    model: OODModel, images: ImageSet, normalisation: Mapping[str, Any], device: torch.device, batch: int
+) -> Features:
     rows: dict[str, list[np.ndarray]] = {name: [] for name in ARRAYS}
     with torch.no_grad():
         for inputs in input_batches(images, normalisation, device, batch):

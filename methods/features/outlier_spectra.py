@@ -2,10 +2,11 @@
 
 ID and outlier images are drawn in shuffled batches of one size, side by side as in training, until one set has no whole
 batch left; every batch goes un-augmented, or through a training's random views, through the un-tuned backbone in
-evaluation mode.
+evaluation mode. A batch that is too large for the memory goes through it in parts: its spectrum is that of the whole.
 """
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -17,6 +18,7 @@ from methods import registry
 from methods.data.images import ImageSet
 from methods.errors import refuse
 from methods.features.dilation import FORMS, dilation_distance, mean_spectrum, singular_values
+from methods.memory import with_smaller_batches
 from methods.training.augmentation import augment, normalise
 from methods.training.batches import epoch_batches
 from methods.training.device import seeded
@@ -38,10 +40,10 @@ def candidate_distances(
         ReproError: a set has not even one whole batch.
     """
     backbone = starting_network(settings["network"], settings["seed"]).to(device).eval()
-    own = [singular_values(batch) for batch in feature_batches(backbone, inside, settings, device, "train")]
+    own = [singular_values(batch) for batch in features_of(backbone, inside, settings, device, "train")]
     rows = []
     for name, images in candidates.items():
-        features = list(feature_batches(backbone, images, settings, device, name, most=len(own)))
+        features = features_of(backbone, images, settings, device, name, most=len(own))
         outside, shared = mean_spectrum(features), np.mean(own[: len(features)], axis=0)
         distances = {form: dilation_distance(shared, outside, settings["top_k"], form) for form in FORMS}
         rows.append({"dataset": name, "images": len(images), "batches": len(features), **distances})
@@ -55,6 +57,19 @@ def starting_network(network: Mapping[str, Any], seed: int) -> nn.Module:
     return backbone
 
 
+def features_of(
+    backbone: nn.Module,
+    images: ImageSet,
+    settings: Mapping[str, Any],
+    device: torch.device,
+    name: str,
+    most: int | None = None,
+) -> list[np.ndarray]:
+    """What ``feature_batches`` gives, by smaller forward passes if memory runs out."""
+    given = partial(feature_batches, backbone, images, settings, device, name, most)
+    return with_smaller_batches(lambda size: list(given(size)), settings["batch"], f"dilation of {name}", device)
+
+
 def feature_batches(
     backbone: nn.Module,
     images: ImageSet,
@@ -62,8 +77,12 @@ def feature_batches(
     device: torch.device,
     name: str,
     most: int | None = None,
+    size: int | None = None,
 ) -> Iterator[np.ndarray]:
-    """(B, F) pooled features of the whole batches of one shuffled pass; ``most`` of them at most."""
+    """(B, F) pooled features of the whole batches of one shuffled pass; ``most`` of them at most.
+
+    ``size`` images go through the network at a time, a whole batch by default.
+    """
     batch, seed = settings["batch"], settings["seed"]
     refuse(
         len(images) < batch,
@@ -74,4 +93,6 @@ def feature_batches(
         pixels = torch.from_numpy(np.stack([images.pixels[i] for i in index.tolist()])).to(device)
         views = augment(pixels, settings["augmentation"], generator(seed, f"dilation {name}", 0, number))
         with torch.no_grad():
-            yield backbone(normalise(views, settings["normalisation"])).float().cpu().numpy()
+            inputs = normalise(views, settings["normalisation"])
+            parts = [backbone(part).float() for part in inputs.split(size or batch)]
+        yield torch.cat(parts).cpu().numpy()

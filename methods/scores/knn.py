@@ -43,7 +43,9 @@ def sweep(
     refuse(most > len(bank), f"KNN asks for neighbour {most} of {len(bank)} training images: choose a smaller k.")
     search = largest_cosines
     if fitted.get("accelerate"):
-        from methods.scores.knn_gpu import largest_cosines as search  # imports torch
+        from methods.scores import knn_gpu  # imports torch
+
+        search = knn_gpu.largest_cosines if knn_gpu.available() else search
     cosines = search(unit_rows(features.embedding), bank, most)
     cosines.sort(axis=1)
     return {k: 2 * cosines[:, -k].astype(np.float64) - 2 for k in values}

@@ -12,6 +12,7 @@ import torch
 
 from methods.errors import refuse
 from methods.networks.model import OODModel, Outputs
+from methods.training.recompute import recompute_blocks
 
 # config.hardware.compile -> mode of torch.compile; `cuda_graphs` replays the network's kernels without the host
 MODES = {"default": "default", "cuda_graphs": "reduce-overhead"}
@@ -21,10 +22,14 @@ LAYOUTS = {True: torch.channels_last, False: torch.contiguous_format}
 def compiled(model: OODModel, hardware: Mapping[str, Any], device: torch.device) -> Callable[..., Outputs]:
     """The forward pass of ``model``, compiled if ``hardware.compile`` says so; its weights stay those of ``model``.
 
+    With ``hardware.recompute_activations`` the model itself computes its blocks again for their gradients.
+
     Raises:
-        ReproError: several devices, CUDA graphs on a CPU, or no compiler.
+        ReproError: several devices, CUDA graphs on a CPU, no compiler, or a network to recompute that has no blocks.
     """
     kind = hardware.get("compile", "none")
+    if hardware.get("recompute_activations"):
+        _recompute(model, kind)
     if kind == "none":
         return model
     place = f"config.hardware.compile is {kind}"
@@ -45,6 +50,15 @@ def compiled(model: OODModel, hardware: Mapping[str, Any], device: torch.device)
     return run
 
 
+def _recompute(model: OODModel, kind: str) -> None:
+    place = "config.hardware.recompute_activations is true"
+    refuse(
+        kind != "none",
+        f"{place}, but compile is {kind}: a compiled network is not computed again, set compile to none.",
+    )
+    refuse(not recompute_blocks(model.backbone), f"{place}, but this network has no blocks: set it to false.")
+
+
 def memory_format(hardware: Mapping[str, Any]) -> torch.memory_format:
     """Layout of images and convolution weights."""
     return LAYOUTS[hardware.get("channels_last", True)]
@@ -57,6 +71,7 @@ def record(hardware: Mapping[str, Any]) -> dict[str, Any]:
         "compile": hardware.get("compile", "none"),
         "fused_optimiser": hardware.get("fused_optimiser", False),
         "channels_last": hardware.get("channels_last", True),
+        "recompute_activations": hardware.get("recompute_activations", False),
         "deterministic": hardware["deterministic"],
     }
 

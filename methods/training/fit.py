@@ -30,6 +30,7 @@ from methods.training.batches import cycled_batch, drops_last, epoch_batches, st
 from methods.training.device import autocast, prepare_device, upload
 from methods.training.distributed import ALONE, Group
 from methods.training.epoch import EpochSums
+from methods.training.memory import told_if_short_of_memory
 from methods.training.optimisers import Stepper
 from methods.training.outliers import forward_with_outliers
 from methods.training.randomness import generator
@@ -76,12 +77,13 @@ def fit(
         group: the processes that share every batch; this one alone by default.
 
     Raises:
-        ReproError: labels that do not fit the network, or a loss that is not finite (names the step).
+        ReproError: labels that do not fit the network, a loss that is not finite (names the step), or no memory left.
     """
-    trainer = _Trainer(settings, data, hardware, resume, group)
-    trainer.restore()
-    trainer.run()
-    return trainer.result()
+    with told_if_short_of_memory(settings, hardware):
+        trainer = _Trainer(settings, data, hardware, resume, group)
+        trainer.restore()
+        trainer.run()
+        return trainer.result()
 
 
 class _Trainer:

@@ -75,14 +75,20 @@ def _ready(settings: Mapping[str, Any], sources: Sources) -> tuple[dict[str, Any
 def _require_devices(hardware: Mapping[str, Any]) -> None:
     count, found = hardware["devices"], torch.cuda.device_count()
     if choose_device(hardware["device"]).type == "cuda":
-        refuse(found < count, f"config.hardware.devices is {count}, but torch sees {found} GPUs: set it to {found}.")
+        refuse(
+            found < count,
+            f"config.hardware.devices is {count}, but the job sees {found} of the GPUs: set it to {found} or, where "
+            f"Snakemake was given too few, start it with --resources gpu={count}.",
+        )
 
 
 def _run(folder: Path, count: int) -> None:
     """Start the processes and wait; when one fails, end the others and say what it said."""
     path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path}
-    started = [subprocess.Popen([*_COMMAND, str(folder), str(rank)], env=environment) for rank in range(count)]
+    # Files that were made inheritable, the locks of the GPUs, stay open in them: locked as long as one of them computes
+    start = partial(subprocess.Popen, env=environment, close_fds=False)
+    started = [start([*_COMMAND, str(folder), str(rank)]) for rank in range(count)]
     ended: list[tuple[int, int]] = []  # (code, number) of those that failed
     try:
         while not ended and any(process.poll() is None for process in started):
