@@ -9,7 +9,7 @@ CORES ?= all
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-dev demo run test lint format docs lock clean
+.PHONY: help env env-dev demo run why plan test lint format docs lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,12 @@ demo: env  ## run the embedded benchmark and print its tables (3 to 6 minutes on
 
 run: env  ## any Snakemake target, safely after a kill: make run TARGET=tables ARGS='--config seeds=[0]'
 	@$(RUN) $(TARGET) --cores $(CORES) $(ARGS)
+
+why: env  ## a line for every job that would run, with the reason: make why TARGET=demo
+	@$(RUN) $(TARGET) --dry-run --cores $(CORES) $(ARGS)
+
+plan: env  ## jobs, hours, downloads and disk before anything starts: make plan TARGET=adapt ARGS="--config papers='[adapt]'"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m workflow_scripts.plan $(TARGET) --cores $(CORES) $(ARGS)
 
 test: env-dev  ## run the tests, a file a core
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)

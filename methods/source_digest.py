@@ -33,6 +33,9 @@ OUTSIDE = frozenset(
     }
 )
 
+# Digest -> module -> hash of its code, of all that were asked for: says which module made two of them differ
+CLOSURES: dict[str, dict[str, str]] = {}
+
 
 def source_digest(modules: Iterable[str]) -> str:
     """SHA-256 over the code of ``modules`` and of everything in ``methods`` they import."""
@@ -44,7 +47,10 @@ def source_digest(modules: Iterable[str]) -> str:
             code, imports = _parse(name)
             closure[name] = code
             waiting.extend(imports)
-    return sha256_bytes("\n".join(f"{name}\n{code}" for name, code in sorted(closure.items())).encode())
+    digest = sha256_bytes("\n".join(f"{name}\n{code}" for name, code in sorted(closure.items())).encode())
+    if digest not in CLOSURES:
+        CLOSURES[digest] = {name: sha256_bytes(code.encode()) for name, code in closure.items()}
+    return digest
 
 
 @cache
