@@ -43,7 +43,12 @@ FEATURES, SCORES = (EVALUATION + f"/{kind}/{{dataset}}/{{split}}.h5" for kind in
 TRAIN, INSIDE = "features/inside/train.h5", "scores/inside/test.h5"
 METRICS, SETS = EVALUATION + "/metrics.csv", [f"set{i}" for i in range(12)]
 
-wildcard_constraints: dataset="[a-z][a-z0-9_]*", split="[a-z][a-z0-9_]*", seed="[0-9]+", protocol="corrected|released"
+wildcard_constraints:
+    dataset="[a-z][a-z0-9_]*",
+    split="[a-z][a-z0-9_]*",
+    seed="[0-9]+",
+    protocol="corrected|released",
+    evaluation="corrected|released",
 
 rule all:
     input: expand("tables/{number}.csv", number=range(config["benchmarks"]))
@@ -89,9 +94,12 @@ rule evaluate:
     output: METRICS, METRICS + ".json"
     shell: "touch {output}"
 
+def rows(wildcards):
+    named = {"benchmark": f"b{wildcards.number}", "protocol": "corrected", "evaluation": "corrected"}
+    return expand(METRICS, method=[f"m{i}" for i in range(config["methods"])], seed=range(config["seeds"]), **named)
+
 rule table:
-    input: lambda w: expand(METRICS, benchmark=f"b{w.number}", method=[f"m{i}" for i in range(config["methods"])],
-        protocol="corrected", evaluation="corrected", seed=range(config["seeds"]))
+    input: rows
     output: "tables/{number}.csv"
     shell: "touch {output}"
 """

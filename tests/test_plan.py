@@ -53,7 +53,7 @@ def test_a_plan_counts_jobs_and_trainings_and_starts_nothing(finished):
     jobs = int(before.split(" jobs, of which 0 would claim a GPU:")[0])
     assert f"{jobs} jobs to run" in printed
     assert "       3 score\n" in before
-    assert "1 x plain on digits: 1 epochs, 754 images with all views, 0.8 s at 1,000 images/s (stated)" in before
+    assert "1 x plain on digits: 1 epoch, 754 images with all views, 0.8 s at 1,000 images/s (stated)" in before
     assert "nothing to download" in before
     assert before.endswith("Nothing was started.\n")
 
@@ -136,6 +136,14 @@ def test_the_same_work_under_another_name_is_as_fast(study):
     assert hours.trainings(study, [Run("digits", "twin", "corrected", 0)], {})[0].hours == pytest.approx(1 / 3600)
 
 
+def test_a_rate_stated_for_one_benchmark_holds_for_the_same_work_there_alone(study):
+    study.recipes["twin", "digits"] = study.recipes["plain", "digits"] | {"label": "Twin"}
+    study.evaluate["digits"]["twin"] = ["knn"]
+    twin = [Run("digits", "twin", "corrected", 0)]
+    assert hours.trainings(study, twin, {"digits/plain": 754.0})[0].hours == pytest.approx(1 / 3600)
+    assert hours.trainings(study, twin, {"plain": 754.0, "other/plain": 1.0})[0].hours is None
+
+
 def test_features_are_counted_in_whole_chunks_with_every_array(study):
     assert sizes.shapes(study, sizes.run_of(RUN))["row"] == 8 + 7
     wide = sizes.features(study, {**RUN, "dataset": "digits", "split": "train"})
@@ -165,8 +173,8 @@ def test_what_nobody_knows_is_said_to_be_unknown(study):
         job("prepare_images", dataset="digits", split="train", render="224px-short_side"),
     )
     assert "time unknown\n  how long they take is unknown here: state the images a second" in text
-    assert "features: 1 files, unknown for 1\n" in text
-    assert "images: 1 files, unknown for 1\n" in text
+    assert "features: 1 file, unknown for 1\n" in text
+    assert "images: 1 file, unknown for 1\n" in text
     assert "2 other jobs: not timed yet" in text
 
 
@@ -176,9 +184,9 @@ def test_a_finished_target_has_nothing_to_plan(study):
 
 def test_downloads_are_counted_with_what_is_known_of_their_size(study):
     cifar = job("fetch_archive", dataset="cifar100", file="cifar-100-python.tar.gz")
-    assert "to download: 1 files, 169 MB\n" in told(study, cifar)
+    assert "to download: 1 file, 169 MB\n" in told(study, cifar)
     study.config["offline"] = True
-    assert "to bring, for offline is set: 1 files, 169 MB\n" in told(study, cifar)
+    assert "to bring, for offline is set: 1 file, 169 MB\n" in told(study, cifar)
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_starts(study, monkeypatch):

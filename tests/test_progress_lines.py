@@ -201,6 +201,15 @@ def test_a_job_that_is_tried_again_and_succeeds_is_no_failure(shown):
     assert "all 1 jobs done" in shown.stream.getvalue()
 
 
+def test_a_run_that_was_stopped_tells_how_to_go_on(shown):
+    shown.take(event("run_info", stats={"score": 2, "total": 2}))
+    shown.take(job(1))
+    shown.take(event("job_finished", job_id=1))
+    shown.take(job(2))
+    shown.close()
+    assert "with 1 of 2 jobs done: the same command goes on" in shown.stream.getvalue()
+
+
 def test_a_long_silence_ends_with_what_is_at_work_and_the_last_line_of_its_log(shown, tmp_path, monkeypatch):
     monkeypatch.setattr(display, "_FIRST_SILENCE", 0.0)
     (tmp_path / "job.log").write_text("2026-01-01 00:00:00 INFO epoch 3/9 remaining 60 s\n", encoding="utf-8")

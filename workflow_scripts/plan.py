@@ -1,8 +1,9 @@
 """What a target would cost, before anything starts: `python -m workflow_scripts.plan adapt --config papers='[adapt]'`.
 
 Jobs by rule, hours of trainings, downloads and disk, from a dry run. What is not known here is said, never made up:
-`--rate 1200` or `--rate adapt=900` (images a second, views count) states what no finished training has measured. All
-other arguments are Snakemake's.
+`--rate 1200`, `--rate adapt=900` or `--rate cifar10-r18/adapt=900` (images a second, views count) states what no
+finished training has measured; the last also for methods that do the same work at every step. All other arguments are
+Snakemake's.
 """
 
 import json

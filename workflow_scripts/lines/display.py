@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -181,6 +182,9 @@ class Display:
             self._close_list()
         elif self.total:
             self._close_run()
+            with suppress(OSError):  # a full disk: they only serve estimates and words
+                write_durations(self.timed.seconds)
+                write_closures()
 
     def _close_list(self) -> None:
         if self.listed:
@@ -189,14 +193,17 @@ class Display:
 
     def _close_run(self) -> None:
         took = readable(time.monotonic() - self.start)
-        write_durations(self.timed.seconds)
-        write_closures()
         if self.done == self.total:
             self._say(f"all {self.total} jobs done in {took}")
             ends = [job["output"][0] for job in self.jobs.values() if job["rule_name"] in _ENDS]
             self._say("\n".join(f"  see {path}" for path in sorted(ends)))
             return
         left = self.total - self.done - len(self.failures)
+        if not self.failures:
+            self._say(
+                f"stopped after {took} with {self.done} of {self.total} jobs done: the same command goes on there"
+            )
+            return
         self._say(f"{self.done} of {self.total} jobs done in {took}, {len(self.failures)} failed, {left} not run:")
         self._say("\n".join(f"  failed: {title}" for title in self.failures.values()))
         self._say("Mend what the log says and run the same command again: what is done stays as it is.")

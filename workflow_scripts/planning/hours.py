@@ -1,8 +1,8 @@
 """Hours of trainings from rates that finished trainings have measured or the user states, and of other jobs.
 
 A training's hours are epochs x images x views / (images a second). A rate is taken, in this order, from what the user
-states, from finished seeds of the same method on the same benchmark, and from the same objective on another benchmark
-with the same network, render and batch. Without one the hours are unknown.
+states, from finished seeds of the same method on the same benchmark, and from trainings that do the same work at every
+step: network, image size, objective, batch, augmentation. Without one the hours are unknown.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -68,7 +68,7 @@ def trainings(study: Study, runs: Iterable[Run], stated: Mapping[str, float]) ->
             images=_images(study, same[0]),
             rate=_rate(study, same[0], stated, measured),
         )
-        for (benchmark, method), same in found.items()
+        for (benchmark, method), same in sorted(found.items())
     ]
 
 
@@ -90,7 +90,7 @@ def measured_rates(study: Study) -> Iterable[tuple[Run, Rate]]:
 
 
 def _rate(study: Study, run: Run, stated: Mapping[str, float], measured: Sequence[tuple[Run, Rate]]) -> Rate | None:
-    if (value := stated.get(run.method, stated.get(ANY))) is not None:
+    if (value := _stated(study, run, stated)) is not None:
         return Rate(value, "stated")
     own = [rate for other, rate in measured if (other.benchmark, other.method) == (run.benchmark, run.method)]
     like = [rate for other, rate in measured if _work(study, other) == _work(study, run)]
@@ -98,6 +98,17 @@ def _rate(study: Study, run: Run, stated: Mapping[str, float], measured: Sequenc
         return None
     chosen = own or like
     return Rate(sum(rate.value for rate in chosen) / len(chosen), chosen[-1].source)
+
+
+def _stated(study: Study, run: Run, stated: Mapping[str, float]) -> float | None:
+    """What is stated for benchmark/method, for the method, for another one that does the same work, or for all."""
+    for key in (f"{run.benchmark}/{run.method}", run.method):
+        if key in stated:
+            return stated[key]
+    for other in study.runs(run.benchmark):
+        if _work(study, other) == _work(study, run) and (key := f"{run.benchmark}/{other.method}") in stated:
+            return stated[key]
+    return stated.get(ANY)
 
 
 def _work(study: Study, run: Run) -> str:

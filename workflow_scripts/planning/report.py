@@ -71,14 +71,14 @@ def _trained(jobs: Sequence[Job]) -> list:
 def _job_lines(jobs: Sequence[Job]) -> Iterator[str]:
     counts = Counter(job["rule_name"] for job in jobs)
     claiming = sum(job["gpu"] > 0 for job in jobs)
-    yield f"{len(jobs)} jobs, of which {claiming} would claim a GPU:"
+    yield f"{counted(len(jobs), 'job')}, of which {claiming} would claim a GPU:"
     yield from (f"  {count:6} {rule}" for rule, count in counts.most_common())
 
 
 def _training_lines(parts: Sequence[Training]) -> Iterator[str]:
     if not parts:
         return
-    yield f"{sum(part.runs for part in parts)} trainings:"
+    yield f"{counted(sum(part.runs for part in parts), 'training')}:"
     for part in parts:
         yield f"  {part.runs} x {part.method} on {part.benchmark}: {_amount(part)}, {_time(part)}"
     known = [hours for part in parts if (hours := part.hours) is not None]
@@ -94,8 +94,8 @@ def _training_lines(parts: Sequence[Training]) -> Iterator[str]:
 
 def _amount(part: Training) -> str:
     if part.images is None:
-        return f"{part.epochs} epochs over a number of images that is known once they are fetched"
-    return f"{part.epochs} epochs, {part.images:,} images with all views"
+        return f"{counted(part.epochs, 'epoch')} over a number of images that is known once they are fetched"
+    return f"{counted(part.epochs, 'epoch')}, {part.images:,} images with all views"
 
 
 def _time(part: Training) -> str:
@@ -108,7 +108,8 @@ def _other_lines(jobs: Sequence[Job], recorded: Recorded) -> Iterator[str]:
     others = [(job["rule_name"], job["wildcards"].get("benchmark", "")) for job in jobs if job["rule_name"] != "train"]
     hours, unknown = other_hours(others, recorded)
     timed = f"{readable(hours * 3600)}, one after the other, as earlier runs took" if hours else "not timed yet"
-    yield f"{len(others)} other jobs: {timed}" + (f"; unknown for {', '.join(unknown)}" if unknown and hours else "")
+    lacking = f"; unknown for {', '.join(unknown)}" if unknown and hours else ""
+    yield f"{counted(len(others), 'other job')}: {timed}{lacking}"
 
 
 def _download_lines(study: Study, jobs: Sequence[Job]) -> Iterator[str]:
@@ -119,12 +120,12 @@ def _download_lines(study: Study, jobs: Sequence[Job]) -> Iterator[str]:
     known = [size for size in sizes if size is not None]
     fetched = Space("", True, len(sizes), sum(known), len(sizes) - len(known))
     verb = "to bring, for offline is set" if study.config["offline"] else "to download"
-    yield f"{verb}: {fetched.files} files, {_size(fetched)}" if remote else "nothing to download"
+    yield f"{verb}: {counted(fetched.files, 'file')}, {_size(fetched)}" if remote else "nothing to download"
 
 
 def _space_lines(study: Study, parts: Sequence[Space]) -> Iterator[str]:
     yield "disk that the new files take (detectors, tables and figures are not counted):"
-    yield from (f"  {part.kind}: {part.files} files, {_size(part)}" for part in parts)
+    yield from (f"  {part.kind}: {counted(part.files, 'file')}, {_size(part)}" for part in parts)
     for in_data, folder in ((True, study.config["data"]["folder"]), (False, study.config["results"]["folder"])):
         yield from _folder_lines(folder, [part for part in parts if part.in_data == in_data], parts)
 
@@ -139,6 +140,11 @@ def _folder_lines(folder: str, own: Sequence[Space], parts: Sequence[Space]) -> 
     yield f"  {folder} gets {readable_bytes(max(needed, 0))}{unknown}; {readable_bytes(free)} are free there"
     if needed > free:
         yield f"  NOT ENOUGH ROOM: {folder} lacks {readable_bytes(needed - free)}; free it or set the folder elsewhere"
+
+
+def counted(number: int, what: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def _size(part: Space) -> str:
