@@ -10,7 +10,7 @@ ARGS ?=
 export REASON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-dev demo run adopt accept test lint format docs lock clean
+.PHONY: help env env-dev demo run why plan adopt accept test lint format docs lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,12 @@ adopt: env  ## take over a copied results folder, naming what must run again: ma
 
 accept: env  ## record a refactor as equivalent, so that nothing runs again: make accept REASON='why'
 	@$(BIN)/python -m workflow_scripts.accept "$$REASON" $(ARGS)
+
+why: env  ## a line for every job that would run, with the reason: make why TARGET=demo
+	@$(RUN) $(TARGET) --dry-run --cores $(CORES) $(ARGS)
+
+plan: env  ## jobs, hours, downloads and disk before anything starts: make plan TARGET=adapt ARGS="--config papers='[adapt]'"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m workflow_scripts.plan $(TARGET) --cores $(CORES) $(ARGS)
 
 test: env-dev  ## run the tests, a file a core
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)

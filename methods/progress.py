@@ -1,6 +1,7 @@
 """Progress a person can read: a bar on a terminal, plain lines in a log."""
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -22,6 +23,13 @@ def last_beat() -> tuple[float, str] | None:
     return _beats[-1] if _beats else None
 
 
+NO_BARS = "OOD_REPRO_NO_BARS"  # set where several jobs share a terminal: bars of two would overwrite one another
+
+
+def _quiet() -> bool:
+    return not sys.stderr.isatty() or NO_BARS in os.environ
+
+
 def log_to(path: str | Path) -> logging.Handler:
     """Let lines go into the log at ``path`` too, after what is there; several processes may add to one file."""
     handler = logging.FileHandler(path, mode="a", encoding="utf-8")
@@ -39,8 +47,7 @@ class EpochProgress:
         self.first = first
         self.pause = seconds_between_lines
         self.start = self.last = time.monotonic()
-        quiet = not sys.stderr.isatty()
-        self.bar = tqdm(total=epochs, initial=first, desc=name, unit="epoch", leave=False, disable=quiet)
+        self.bar = tqdm(total=epochs, initial=first, desc=name, unit="epoch", leave=False, disable=_quiet())
         if first:
             LOG.info("resumed at epoch %d of %d", first, epochs)
 
@@ -68,7 +75,7 @@ class CountProgress:
         self.name, self.total, self.unit, self.done = name, total, unit, 0
         self.pause = seconds_between_lines
         self.start = self.last = time.monotonic()
-        self.bar = tqdm(total=total, desc=name, unit=unit, leave=False, disable=not sys.stderr.isatty())
+        self.bar = tqdm(total=total, desc=name, unit=unit, leave=False, disable=_quiet())
 
     def update(self) -> None:
         """Report one more."""
@@ -114,7 +121,7 @@ class TransferProgress:
         self.name, self.total, self.first, self.done = name, total, first, first
         self.pause = seconds_between_lines
         self.start = self.last = time.monotonic()
-        quiet = not sys.stderr.isatty()
+        quiet = _quiet()
         self.bar = tqdm(total=total, initial=first, desc=name, unit="B", unit_scale=True, leave=False, disable=quiet)
         if first:
             LOG.info("%s resumed at byte %d%s", name, first, f" of {total}" if total else "")

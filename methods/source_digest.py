@@ -40,6 +40,9 @@ OUTSIDE = frozenset(
     }
 )
 
+# Digest -> module -> hash of its code, of all that were asked for: says which module made two of them differ
+CLOSURES: dict[str, dict[str, str]] = {}
+
 
 def source_digest(modules: Iterable[str], scripts: Iterable[str] = ()) -> str:
     """SHA-256 over the code of ``modules`` and of everything in ``methods`` they import.
@@ -58,7 +61,10 @@ def source_digest(modules: Iterable[str], scripts: Iterable[str] = ()) -> str:
             closure[name] = code
             waiting.extend(imports)
     content = "\n".join(f"{name}\n{code}" for name, code in sorted(closure.items()))
-    return standing_for(sha256_bytes(content.encode()), ROOT)
+    digest = standing_for(sha256_bytes(content.encode()), ROOT)
+    if digest not in CLOSURES:
+        CLOSURES[digest] = {name: sha256_bytes(code.encode()) for name, code in closure.items()}
+    return digest
 
 
 @cache

@@ -1,8 +1,10 @@
 """Paths, the study, and small helpers. Light imports only: a dry run reads this file and nothing heavy."""
 
+import inspect
 import os
 import sys
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -26,6 +28,7 @@ from workflow_scripts.begin import begin, blame_disk, end
 from workflow_scripts.jobs import ahead
 from workflow_scripts.gpus import gpus_claimed, limit_gpus
 from workflow_scripts.launch import register_owner
+from workflow_scripts.lines import plan_file
 
 try:
     register_owner(workflow.basedir)
@@ -105,27 +108,36 @@ def run_path(pattern, run, **more):
     )
 
 
+def signed(function):
+    """``function`` with its signature kept: Snakemake asks for it three times a call, which takes longer than the call."""
+    function.__signature__ = inspect.signature(function)
+    return function
+
+
+def by_run(function):
+    """A function of wildcards from one of study and run, which gives the same for all sets of a run: asked once a run."""
+    once = cache(lambda run: function(STUDY, run))
+    return signed(lambda wildcards: once(run_of(wildcards)))
+
+
 def settings(function):
     """A params function that gives canonical JSON: key order and layout never cause a rerun."""
-    return lambda wildcards: canonical_json(function(STUDY, run_of(wildcards)))
+    return by_run(lambda study, run: canonical_json(function(study, run)))
 
 
+@signed
 def extract_settings(wildcards):
     chosen = steps.extract_settings(STUDY, run_of(wildcards), wildcards.dataset, wildcards.split)
     return canonical_json(chosen)
 
 
+@signed
 def network_score_settings(wildcards):
     chosen = steps.network_score_settings(STUDY, run_of(wildcards), wildcards.dataset, wildcards.split)
     return canonical_json(chosen)
 
 
-def run_digest(function):
-    return lambda wildcards: function(STUDY, run_of(wildcards))
-
-
-def cpu_threads(wildcards):
-    return STUDY.recipe(run_of(wildcards))["cpu_threads"]
+cpu_threads = by_run(lambda study, run: study.recipe(run)["cpu_threads"])
 
 
 def image_path(dataset, split, benchmark):
@@ -218,6 +230,9 @@ def paper_outputs(paper):
 def paper_results(paper):
     return [*paper_outputs(paper), *expand(REPORT, paper=paper)]
 
+
+# For whoever asks from outside what is planned, and how long it may take
+plan_file.hand_over(STUDY.config, STUDY.evaluate)
 
 if workflow.is_main_process:  # every job reads this file again
     for line in [*STUDY.notices, *downloads.announce(files_to_fetch(), DATA, STUDY.config["offline"])]:

@@ -4,7 +4,7 @@
 rule extract_features:
     input:
         model=MODEL,
-        images=lambda wildcards: image_path(wildcards.dataset, wildcards.split, wildcards.benchmark),
+        images=images_of,
     output:
         features=FEATURES,
     log:
@@ -19,7 +19,7 @@ rule extract_features:
         gpu=GPUS,
     params:
         settings=extract_settings,
-        digest=run_digest(digests.extract_digest),
+        digest=by_run(digests.extract_digest),
     message:
         "extract {wildcards.dataset}/{wildcards.split} by {wildcards.method} on {wildcards.benchmark}, seed {wildcards.seed}"
     script:

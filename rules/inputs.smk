@@ -80,9 +80,10 @@ def train_features(wildcards):
     return feature_path(run_of(wildcards), id_set(wildcards.benchmark, "train"))
 
 
-def score_inputs(wildcards):
-    needed = steps.scores_need_training_set(STUDY, run_of(wildcards))
-    return {"train": train_features(wildcards)} if needed else {}
+@by_run
+def score_inputs(study, run):
+    needed = steps.scores_need_training_set(study, run)
+    return {"train": feature_path(run, id_set(run.benchmark, "train"))} if needed else {}
 
 
 def tune_inputs(wildcards):
@@ -100,8 +101,9 @@ def tune_gpus(wildcards):
     return GPUS if steps.tune_settings(STUDY, run_of(wildcards))["network"] else 0
 
 
-def score_gpus(wildcards):
-    return GPUS if steps.scores_use_gpu(STUDY, run_of(wildcards)) else 0
+@by_run
+def score_gpus(study, run):
+    return GPUS if steps.scores_use_gpu(study, run) else 0
 
 
 def tuned_inputs(run):
@@ -116,7 +118,8 @@ def fit_inputs(wildcards):
     return found
 
 
-def network_score_inputs(wildcards):
+@signed
+def images_of(wildcards):
     return image_path(wildcards.dataset, wildcards.split, wildcards.benchmark)
 
 

@@ -18,7 +18,7 @@ rule tune_scores:
         gpu=tune_gpus,
     params:
         settings=settings(steps.tune_settings),
-        digest=run_digest(digests.tune_digest),
+        digest=by_run(digests.tune_digest),
     message:
         "tune the scores of {wildcards.method} on {wildcards.benchmark}, seed {wildcards.seed}"
     script:
@@ -40,7 +40,7 @@ rule fit_scores:
         runtime=120,
     params:
         settings=settings(steps.score_settings),
-        digest=run_digest(digests.score_digest),
+        digest=by_run(digests.score_digest),
     message:
         "fit the detectors of {wildcards.method} on {wildcards.benchmark}, seed {wildcards.seed}"
     script:
@@ -65,7 +65,7 @@ rule score:
         gpu=score_gpus,
     params:
         settings=settings(steps.array_score_settings),
-        digest=run_digest(digests.score_digest),
+        digest=by_run(digests.score_digest),
     message:
         "score {wildcards.dataset}/{wildcards.split} by {wildcards.method} on {wildcards.benchmark}, seed {wildcards.seed}"
     script:
@@ -74,7 +74,7 @@ rule score:
 
 rule score_network:
     input:
-        images=network_score_inputs,
+        images=images_of,
         model=MODEL,
         detectors=DETECTORS,
     output:
@@ -90,7 +90,7 @@ rule score_network:
         gpu=GPUS,
     params:
         settings=network_score_settings,
-        digest=run_digest(digests.network_score_digest),
+        digest=by_run(digests.network_score_digest),
     message:
         "score {wildcards.dataset}/{wildcards.split} through {wildcards.method} on {wildcards.benchmark}, seed {wildcards.seed}"
     script:
@@ -124,7 +124,7 @@ rule evaluate:
         runtime=60,
     params:
         settings=settings(steps.evaluate_settings),
-        digest=run_digest(digests.evaluate_digest),
+        digest=by_run(digests.evaluate_digest),
     message:
         "evaluate {wildcards.method} on {wildcards.benchmark}, seed {wildcards.seed}"
     script:

@@ -20,7 +20,7 @@ rule train:
         gpu=TRAIN_GPUS,
     params:
         settings=settings(steps.train_settings),
-        digest=run_digest(digests.train_digest),
+        digest=by_run(digests.train_digest),
     message:
         "train {wildcards.method} on {wildcards.benchmark}, seed {wildcards.seed} ({wildcards.protocol})"
     script:

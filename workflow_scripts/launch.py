@@ -21,6 +21,7 @@ from workflow_scripts.job import JOB_LOCK, OWNER, end_with, locked
 LAUNCHER = "OOD_REPRO_LAUNCHER"  # pid and start time of the process that started this Snakemake
 OWNER_LOCK = Path(".snakemake/ood-repro.owner.lock")
 SNAKEMAKE_LOCKS = Path(".snakemake/locks")
+LOGGERS = Path(__file__).resolve().parent / "loggers"  # where Snakemake finds the project's logger plugin
 _held: list[IO[str]] = []  # kept open, and with it locked, as long as the process lives
 _launchers: list[str] = []
 
@@ -51,6 +52,10 @@ def launcher() -> str | None:
 
 def main(arguments: list[str]) -> int:
     """Clear what a dead Snakemake left, then run Snakemake with ``arguments``; returns its exit code."""
+    if "--logger" not in arguments:
+        arguments = [*arguments, "--logger", "ood-repro"]
+    if {"-n", "--dry-run", "--dryrun"} & set(arguments):  # makes nothing: it waits for nobody and takes no lock
+        return _snakemake(arguments)
     try:
         require_writable(OWNER_LOCK.parent, "Snakemake's folder")
         owner = locked(OWNER_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -84,8 +89,9 @@ def _snakemake(arguments: list[str]) -> int:
 
 
 def child_environment() -> dict[str, str]:
-    """The environment of a Snakemake that is to end with this process."""
-    return {**os.environ, LAUNCHER: str(process_identity(os.getpid()))}
+    """The environment of a Snakemake that is to end with this process and finds the project's logger plugin."""
+    path = os.pathsep.join(filter(None, [str(LOGGERS), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path, LAUNCHER: str(process_identity(os.getpid()))}
 
 
 def _wait_for_jobs() -> None:
