@@ -1,5 +1,6 @@
 """Paths, the study, and small helpers. Light imports only: a dry run reads this file and nothing heavy."""
 
+import gc
 import inspect
 import os
 import sys
@@ -28,6 +29,9 @@ from workflow_scripts.launch import register_owner
 from workflow_scripts.lines import plan_file
 
 register_owner(workflow.basedir)
+gc.set_threshold(
+    100_000, 50, 50
+)  # a DAG is millions of objects that all stay: looking for garbage among them is in vain
 try:
     for file in workflow.configfiles:
         load_yaml(Path(file))  # refuses a key given twice, of which Snakemake would take the last
