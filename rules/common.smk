@@ -29,9 +29,8 @@ from workflow_scripts.launch import register_owner
 from workflow_scripts.lines import plan_file
 
 register_owner(workflow.basedir)
-gc.set_threshold(
-    100_000, 50, 50
-)  # a DAG is millions of objects that all stay: looking for garbage among them is in vain
+# A DAG is millions of objects that all stay: looking for garbage among them is in vain
+gc.set_threshold(100_000, 50, 50)
 try:
     for file in workflow.configfiles:
         load_yaml(Path(file))  # refuses a key given twice, of which Snakemake would take the last
