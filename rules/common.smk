@@ -1,5 +1,6 @@
 """Paths, the study, and small helpers. Light imports only: a dry run reads this file and nothing heavy."""
 
+import gc
 import inspect
 import os
 import sys
@@ -34,6 +35,8 @@ try:
     register_owner(workflow.basedir)
 except ReproError as error:
     raise WorkflowError(str(error))
+# A DAG is millions of objects that all stay: looking for garbage among them is in vain
+gc.set_threshold(100_000, 50, 50)
 try:
     for file in workflow.configfiles:
         load_yaml(Path(file))  # refuses a key given twice, of which Snakemake would take the last
