@@ -5,6 +5,7 @@ terminal, takes part in the folder's job lock, and ends when the Snakemake that 
 write into a folder another run believes free.
 """
 
+import errno
 import fcntl
 import logging
 import os
@@ -19,6 +20,7 @@ from typing import IO, Any
 
 from methods.errors import ReproError
 from methods.progress import LOG, log_to
+from workflow_scripts.head import end_with_head
 from workflow_scripts.verification.hashes import forget_hashes, keep_hashes
 
 OWNER = "OOD_REPRO_OWNER"  # pid and start time of the Snakemake that started this job
@@ -29,7 +31,11 @@ _POLL_SECONDS = 0.5
 def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
     """Run ``main(snakemake)``; exit code 1 and a message after an error."""
     end_with(os.environ.get(OWNER))  # first of all: an orphan must not touch the new run's log
-    lock = locked(JOB_LOCK, fcntl.LOCK_SH)  # as long as this process lives
+    end_with_head()
+    try:
+        lock = locked(JOB_LOCK, fcntl.LOCK_SH)  # as long as this process lives
+    except ReproError as error:
+        sys.exit(f"{snakemake.rule}: {error}")
     log = Path(snakemake.log[0])
     _open_log(log)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -55,13 +61,19 @@ def locked(path: Path, mode: int) -> IO[str]:
 
     Raises:
         BlockingIOError: ``mode`` says not to wait and another process holds it.
+        ReproError: the file system has no such locks.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = open(path, "a")  # noqa: SIM115
+    handle = open(path, "a+")  # noqa: SIM115 - NFS gives a shared lock only to who may read
     try:
         fcntl.flock(handle, mode)
-    except BlockingIOError:
+    except OSError as error:
         handle.close()
+        if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise ReproError(
+                f"{path.absolute()} cannot be locked ({error.strerror}): the file system must offer flock "
+                "(NFS: no `nolock`; Lustre: mounted with `-o flock`), or the project must run in another folder"
+            ) from error
         raise
     return handle
 

@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import IO
 
+from methods.errors import ReproError
+from workflow_scripts.head import HEAD, forget_heads, require_head
 from workflow_scripts.job import JOB_LOCK, OWNER, end_with, locked, process_identity
 
 LAUNCHER = "OOD_REPRO_LAUNCHER"  # pid and start time of the process that started this Snakemake
@@ -20,16 +22,21 @@ SNAKEMAKE_LOCKS = Path(".snakemake/locks")
 _held: list[IO[str]] = []  # kept open, and with it locked, as long as the process lives
 
 
-def register_owner(root: str) -> None:
-    """Called by every Snakemake that reads the Snakefile.
+def register_owner(root: str, main: bool) -> None:
+    """Called by every Snakemake that reads the Snakefile; ``main`` is the one that the user started.
 
     Holds the owner lock, ends with the launcher (if there is one), tells jobs with which process to end, and lets them
-    import from the project's ``root``.
+    import from the project's ``root``. One that was submitted to a cluster owns nothing, and ends if its main one is
+    gone.
     """
+    if main:
+        os.environ.pop(HEAD, None)
+    require_head()
     end_with(os.environ.pop(LAUNCHER, None))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     os.environ[OWNER] = str(process_identity(os.getpid()))
-    _held.append(locked(OWNER_LOCK, fcntl.LOCK_SH))
+    if HEAD not in os.environ:
+        _held.append(locked(OWNER_LOCK, fcntl.LOCK_SH))
 
 
 def main(arguments: list[str]) -> int:
@@ -42,8 +49,12 @@ def main(arguments: list[str]) -> int:
             file=sys.stderr,
         )
         return 1
+    except ReproError as error:
+        print(error, file=sys.stderr)
+        return 1
     with owner:
         fcntl.flock(owner, fcntl.LOCK_SH)  # shared with the Snakemake that is started, and held until it ends
+        forget_heads()  # jobs on other nodes end, also those that have not begun
         _wait_for_jobs()
         if _left_locks():
             print("An earlier run was killed: removing the lock it left.", file=sys.stderr)
