@@ -22,7 +22,7 @@ from methods.settings.load import load_study
 from methods.settings.schema import load_yaml, nearest
 from methods.settings.study import Run
 from workflow_scripts.gpus import gpus_claimed
-from workflow_scripts.head import announce_head
+from workflow_scripts.cluster.head import announce_head
 from workflow_scripts.launch import register_owner
 
 register_owner(workflow.basedir, workflow.is_main_process)
@@ -67,6 +67,11 @@ BUNDLE = f"{RESULTS}/papers/{{paper}}/bundle.zip"
 # Jobs that may use a GPU claim one where there is one; the total is given in profiles/default.
 GPUS = gpus_claimed(STUDY.config["hardware"]["device"])
 TRAIN_GPUS = GPUS * STUDY.config["hardware"]["devices"]
+
+
+if STUDY.config["container"]:
+
+    container: STUDY.config["container"]
 
 
 onstart:

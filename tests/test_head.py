@@ -11,12 +11,12 @@ import pytest
 
 from methods.errors import ReproError
 from tests.workflow import ROOT, environment
-from workflow_scripts import head
+from workflow_scripts.cluster import head
 from workflow_scripts.job import locked
 
 JOB = """
 import time
-from workflow_scripts.head import end_with_head
+from workflow_scripts.cluster.head import end_with_head
 end_with_head(poll=0.05, silent_polls=20)
 print('at work', flush=True)
 time.sleep(60)
@@ -93,7 +93,7 @@ def test_a_snakemake_counts_until_another_takes_the_folder(tmp_path, monkeypatch
 
 
 def test_a_snakemake_that_ends_takes_its_file_away(tmp_path):
-    code = "from workflow_scripts.head import announce_head; print(announce_head().exists())"
+    code = "from workflow_scripts.cluster.head import announce_head; print(announce_head().exists())"
     assert run(code, tmp_path).stdout == "True\n"
     assert list((tmp_path / head.HEADS).iterdir()) == []
 

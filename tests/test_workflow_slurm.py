@@ -15,7 +15,7 @@ import yaml
 
 from tests.slurm_node import SlurmNode, what_is_missing
 from tests.workflow import MODEL, PAPER, ROOT, TABLE, environment, snakemake, write_inputs
-from workflow_scripts.head import HEADS
+from workflow_scripts.cluster.head import HEADS
 
 pytestmark = pytest.mark.workflow
 PROFILE = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text())
@@ -61,7 +61,7 @@ def submissions(output):
 
 
 @needs_plugin
-def test_a_scoring_sweep_is_few_submissions_and_a_local_run_has_no_groups(tmp_path):
+def test_a_scoring_sweep_is_few_submissions(tmp_path):
     paper = copy.deepcopy(PAPER)
     paper["recipes"]["other"] = {**paper["recipes"]["plain"], "label": "Other"}
     paper["evaluate"]["digits"]["other"] = ["msp", "knn"]
@@ -79,7 +79,17 @@ def test_a_scoring_sweep_is_few_submissions_and_a_local_run_has_no_groups(tmp_pa
     assert jobs["train"] == names.count("train") == 6
 
 
-def test_that_the_machines_own_slurm_is_left_alone(tmp_path, monkeypatch):
+def test_jobs_run_in_the_container_of_the_config_if_apptainer_is_asked_for(tmp_path, monkeypatch):
+    write_inputs(tmp_path)
+    (tmp_path / "apptainer").write_text("#!/bin/sh\necho apptainer version 1.3.4\n")
+    (tmp_path / "apptainer").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    more = ("-n", "--config", "container=docker://example.org/ood-repro:1", "--software-deployment-method", "apptainer")
+    output = snakemake(tmp_path, TABLE, *more).stdout
+    assert "docker://example.org/ood-repro:1 will be pulled" in output
+
+
+def test_the_machines_own_slurm_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.setattr("tests.slurm_node.SETTINGS", tmp_path)
     monkeypatch.setattr("tests.slurm_node.os.geteuid", lambda: 0)
     monkeypatch.setattr("tests.slurm_node.shutil.which", lambda name: f"/usr/bin/{name}")

@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from methods.errors import ReproError
 from methods.progress import LOG, log_to
-from workflow_scripts.head import end_with_head
+from workflow_scripts.cluster.head import end_with_head
 from workflow_scripts.verification.hashes import forget_hashes, keep_hashes
 
 OWNER = "OOD_REPRO_OWNER"  # pid and start time of the Snakemake that started this job

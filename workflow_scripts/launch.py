@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from methods.errors import ReproError
-from workflow_scripts.head import HEAD, forget_heads, require_head
+from workflow_scripts.cluster.head import HEAD, forget_heads, require_head
 from workflow_scripts.job import JOB_LOCK, OWNER, end_with, locked, process_identity
 
 LAUNCHER = "OOD_REPRO_LAUNCHER"  # pid and start time of the process that started this Snakemake
