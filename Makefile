@@ -10,12 +10,14 @@ ARGS ?=
 export REASON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-dev demo run why plan adopt accept test lint format docs lock clean
+.PHONY: help env env-slurm env-dev demo run slurm why plan adopt accept test lint format docs lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 env: $(VENV)/.runtime  ## create the environment (.venv) from requirements.txt
+
+env-slurm: $(VENV)/.slurm  ## the same with what submits to a Slurm cluster
 
 env-dev: $(VENV)/.dev  ## the same with the tools for tests and lint
 
@@ -24,6 +26,10 @@ $(VENV)/.runtime: requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	@echo "Installing the pinned packages into $(VENV): a minute or two, about 6 GB ..."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/.slurm: $(VENV)/.runtime requirements-slurm.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-slurm.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime requirements-dev.txt
@@ -36,6 +42,9 @@ demo: env  ## run the embedded benchmark and print its tables (3 to 6 minutes on
 
 run: env  ## any Snakemake target, safely after a kill: make run TARGET=tables ARGS='--config seeds=[0]'
 	@$(RUN) $(TARGET) --cores $(CORES) $(ARGS)
+
+slurm: env-slurm  ## the same on a Slurm cluster (docs/cluster.md): make slurm TARGET=tables
+	@$(RUN) $(TARGET) --workflow-profile slurm $(ARGS)
 
 adopt: env  ## take over a copied results folder, naming what must run again: make adopt TARGET=demo
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m workflow_scripts.adopt $(TARGET) $(ARGS)
@@ -70,6 +79,7 @@ docs: env  ## write the generated pages of docs/ again
 
 lock: env-dev  ## turn requirements*.in into pinned requirements*.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-annotate --no-header requirements.in -o requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-annotate --no-header requirements-slurm.in -o requirements-slurm.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-annotate --no-header requirements-dev.in -o requirements-dev.txt
 
 clean:  ## remove logs and caches; data, results and the environment stay

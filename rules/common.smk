@@ -26,13 +26,14 @@ from methods.settings.load import load_study
 from methods.settings.schema import load_yaml, nearest
 from methods.settings.study import Run
 from workflow_scripts.begin import begin, blame_disk, end
+from workflow_scripts.cluster.head import announce_head
 from workflow_scripts.jobs import ahead
 from workflow_scripts.gpus import gpus_claimed, limit_gpus
 from workflow_scripts.launch import register_owner
 from workflow_scripts.lines import plan_file
 
 try:
-    register_owner(workflow.basedir)
+    register_owner(workflow.basedir, workflow.is_main_process)
 except ReproError as error:
     raise WorkflowError(str(error))
 # A DAG is millions of objects that all stay: looking for garbage among them is in vain
@@ -80,6 +81,11 @@ GPUS = gpus_claimed(STUDY.config["hardware"]["device"])
 TRAIN_GPUS = GPUS * STUDY.config["hardware"]["devices"]
 if GPUS:
     limit_gpus(workflow)
+
+
+if STUDY.config["container"]:
+
+    container: STUDY.config["container"]
 
 
 wildcard_constraints:
@@ -245,6 +251,8 @@ if workflow.is_main_process:  # every job reads this file again
 onstart:
     # The one hook of all rules: of several, Snakemake would take the last
     begin(workflow, DATA, RESULTS)
+    if workflow.non_local_exec:  # jobs on other machines
+        announce_head()
     # With a cache between workflows nobody knows yet which sets lie there
     ahead.announce(workflow.dag.needrun_jobs() if workflow.output_file_cache is None else [])
 

@@ -5,6 +5,7 @@ terminal, takes part in the folder's job lock, gets the job its GPUs, and ends w
 gone: an orphan would write into a folder another run believes free.
 """
 
+import errno
 import fcntl
 import logging
 import os
@@ -23,6 +24,7 @@ from methods.errors import ReproError
 from methods.liveness import process_identity
 from methods.progress import LOG, log_to
 from methods.watchdog import watch
+from workflow_scripts.cluster.head import end_with_head
 from workflow_scripts.gpu_pool.slots import own_gpus
 from workflow_scripts.shared_cache import note_made, require_sound
 from workflow_scripts.verification.hashes import forget_hashes, keep_hashes
@@ -35,7 +37,11 @@ _POLL_SECONDS = 0.5
 def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
     """Run ``main(snakemake)``; exit code 1 and a message after an error."""
     end_with(os.environ.get(OWNER))  # first of all: an orphan must not touch the new run's log
-    lock = locked(JOB_LOCK, fcntl.LOCK_SH)  # as long as this process lives
+    end_with_head()
+    try:
+        lock = locked(JOB_LOCK, fcntl.LOCK_SH)  # as long as this process lives
+    except ReproError as error:
+        sys.exit(f"{snakemake.rule}: {error}")
     log = Path(snakemake.log[0])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     started, folders = time.monotonic(), [snakemake.config[part]["folder"] for part in ("data", "results")]
@@ -66,13 +72,19 @@ def locked(path: Path, mode: int) -> IO[str]:
 
     Raises:
         BlockingIOError: ``mode`` says not to wait and another process holds it.
+        ReproError: the file system has no such locks.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = open(path, "a")  # noqa: SIM115
+    handle = open(path, "a+")  # noqa: SIM115 - NFS gives a shared lock only to who may read
     try:
         fcntl.flock(handle, mode)
-    except BlockingIOError:
+    except OSError as error:
         handle.close()
+        if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise ReproError(
+                f"{path.absolute()} cannot be locked ({error.strerror}): the file system must offer flock "
+                "(NFS: no `nolock`; Lustre: mounted with `-o flock`), or the project must run in another folder"
+            ) from error
         raise
     return handle
 

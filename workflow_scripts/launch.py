@@ -16,6 +16,7 @@ from typing import IO
 from methods.disk import require_writable
 from methods.errors import ReproError
 from methods.liveness import process_identity
+from workflow_scripts.cluster.head import HEAD, forget_heads, require_head
 from workflow_scripts.job import JOB_LOCK, OWNER, end_with, locked
 
 LAUNCHER = "OOD_REPRO_LAUNCHER"  # pid and start time of the process that started this Snakemake
@@ -26,15 +27,19 @@ _held: list[IO[str]] = []  # kept open, and with it locked, as long as the proce
 _launchers: list[str] = []
 
 
-def register_owner(root: str) -> None:
-    """Called by every Snakemake that reads the Snakefile.
+def register_owner(root: str, main: bool) -> None:
+    """Called by every Snakemake that reads the Snakefile; ``main`` is the one that the user started.
 
     Holds the owner lock, ends with the launcher (if there is one), tells jobs with which process to end, and lets them
-    import from the project's ``root``.
+    import from the project's ``root``. One that was submitted to a cluster owns nothing, and ends if its main one is
+    gone.
 
     Raises:
         ReproError: this folder cannot be written.
     """
+    if main:
+        os.environ.pop(HEAD, None)
+    require_head()
     if started_by := os.environ.pop(LAUNCHER, None):
         _launchers.append(started_by)
     end_with(launcher())
@@ -42,7 +47,8 @@ def register_owner(root: str) -> None:
     os.environ[OWNER] = str(process_identity(os.getpid()))
     logging.raiseExceptions = False  # the sentence about a full disk cannot go into the log; it is on the terminal
     require_writable(OWNER_LOCK.parent, "Snakemake's folder")
-    _held.append(locked(OWNER_LOCK, fcntl.LOCK_SH))
+    if HEAD not in os.environ:
+        _held.append(locked(OWNER_LOCK, fcntl.LOCK_SH))
 
 
 def launcher() -> str | None:
@@ -70,6 +76,7 @@ def main(arguments: list[str]) -> int:
         return 1
     with owner:
         fcntl.flock(owner, fcntl.LOCK_SH)  # shared with the Snakemake that is started, and held until it ends
+        forget_heads()  # jobs on other nodes end, also those that have not begun
         _wait_for_jobs()
         if _left_locks():
             print("An earlier run was killed: removing the lock it left.", file=sys.stderr)
