@@ -26,7 +26,7 @@ def test_every_rule_has_a_script_of_its_name():
     rules = {
         name for path in (ROOT / "rules").glob("*.smk") for name in re.findall(r"^rule (\w+):", path.read_text(), re.M)
     }
-    helpers = {"__init__", "job", "launch", "gpus", "network", "show"}
+    helpers = {"__init__", "job", "launch", "gpus", "network", "plan", "show"}
     assert rules == {path.stem for path in (ROOT / "workflow_scripts").glob("*.py")} - helpers
 
 
