@@ -14,7 +14,6 @@ from methods.settings.load import load_study
 from methods.settings.study import Run
 from tests.workflow import EVALUATION, PAPER, TABLE, arguments, environment, launch, write_inputs
 from workflow_scripts.lines.remaining import DURATIONS
-from workflow_scripts.plan import rates
 from workflow_scripts.planning import hours, report, sizes
 
 RUN = {"benchmark": "digits", "method": "plain", "protocol": "corrected", "seed": "0"}
@@ -97,10 +96,13 @@ def test_a_dry_run_names_the_key_and_the_module_that_changed(finished, tmp_path)
 
 
 def test_rates_are_taken_out_of_the_arguments():
-    assert rates(["adapt", "--rate", "900", "-n", "--rate", "palm=1.5"]) == ({"": 900.0, "palm": 1.5}, ["adapt", "-n"])
+    assert hours.rates(["adapt", "--rate", "900", "-n", "--rate", "palm=1.5"]) == (
+        {"": 900.0, "palm": 1.5},
+        ["adapt", "-n"],
+    )
     for text in ("fast", "adapt=", "adapt=-1", "0"):
         with pytest.raises(ReproError, match="images a second as a number"):
-            rates(["--rate", text])
+            hours.rates(["--rate", text])
 
 
 def cost(run, rate, device="CPU x86_64"):

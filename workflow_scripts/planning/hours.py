@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from methods.csv_file import read_csv
+from methods.errors import ReproError
 from methods.provenance import canonical_json
 from methods.registry import records
 from methods.settings import steps
@@ -50,6 +51,24 @@ class Training:
         if self.rate is None or self.images is None:
             return None
         return self.runs * self.images / self.rate.value / 3600
+
+
+def rates(arguments: list[str]) -> tuple[dict[str, float], list[str]]:
+    """(method -> stated images a second, the other arguments).
+
+    Raises:
+        ReproError: a rate is no positive number.
+    """
+    stated, rest, waiting = {}, [], iter(arguments)
+    for argument in waiting:
+        if argument != "--rate":
+            rest.append(argument)
+            continue
+        method, _, value = (text := next(waiting, "")).rpartition("=")
+        if not value.replace(".", "", 1).isdigit() or float(value) <= 0:
+            raise ReproError(f"--rate {text}: give images a second as a number, --rate 1200 or --rate adapt=900.")
+        stated[method or ANY] = float(value)
+    return stated, rest
 
 
 def trainings(study: Study, runs: Iterable[Run], stated: Mapping[str, float]) -> list[Training]:
