@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from methods.errors import ReproError
 from tests.workflow import arguments, environment, write_inputs
 from workflow_scripts import begin
 from workflow_scripts.sharing import Board, Claim
@@ -77,6 +78,35 @@ def test_files_of_failed_jobs_and_of_those_behind_them_are_given_up():
     dag = SimpleNamespace(dependencies={fetch: {}, prepare: {fetch: {"file"}}, other: {}}, finished=lambda job: False)
     workflow = SimpleNamespace(dag=dag, scheduler=SimpleNamespace(failed={fetch}))
     assert [job for job in dag.dependencies if begin._settled(workflow, job)] == [fetch, prepare]
+
+
+class Output(str):
+    is_storage = False
+
+
+@pytest.mark.parametrize("cut_off", [True, False])
+def test_a_file_that_a_killed_run_had_made_is_taken_where_another_reads_it_and_else_refused(
+    tmp_path, monkeypatch, cut_off
+):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/a").touch()
+    job = SimpleNamespace(output=[Output(tmp_path / "data/a")])
+    forgotten, anew = [], []
+    persistence = SimpleNamespace(
+        incomplete=lambda job: job.output if cut_off else [], cleanup_metadata=forgotten.append
+    )
+    dag = SimpleNamespace(reason=lambda job: SimpleNamespace(missing_output=[]))
+    workflow = SimpleNamespace(persistence=persistence, dag=dag, async_run=lambda found: found)
+    monkeypatch.setattr(begin, "_plan_anew", lambda *known: anew.append(known))
+    reader, folder = claim("/home/reader", uses=["a"]), tmp_path / "data"
+    if cut_off:
+        begin._take_over(workflow, [job], ["a"], folder, reader)
+        assert forgotten == job.output
+        assert len(anew) == 1
+    else:
+        with pytest.raises(ReproError, match=r"1 files of the data folder .* while the workflow in /home/reader reads"):
+            begin._take_over(workflow, [job], ["a"], folder, reader)
+        assert not anew
 
 
 @pytest.mark.workflow

@@ -46,12 +46,12 @@ def begin(workflow: Any, data: str, results: str) -> None:
     jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_norun]
     try:
         _hold_folder()
-        if _outdated(workflow.dag, jobs):
-            _plan_anew(workflow, "Files that this run had planned to make have come into being: planning anew.")
+        _plan_anew_if_outdated(workflow, jobs)
         _require_writable(jobs, {"data.folder": data, "results.folder": results})
         forget_finished(Path(results) / "resume", {str(file) for job in jobs for file in job.output})
         _bring_back(workflow.dag, jobs)
         _share(workflow, jobs, Path(data).resolve())
+        _plan_anew_if_outdated(workflow, jobs)  # somebody had made them just before the claim was up
     except ReproError as error:
         raise WorkflowError(str(error)) from error
 
@@ -84,10 +84,11 @@ def _hold_folder() -> None:
     locked(JOB_LOCK, fcntl.LOCK_EX).close()
 
 
-def _outdated(dag: Any, jobs: Iterable[Any]) -> bool:
-    """Whether a file that was missing when the plan was made is there now."""
-    missing = (file for job in jobs for file in dag.reason(job).missing_output if not file.is_storage)
-    return int(os.environ.get(_PLANS, "0")) < _MOST_PLANS and any(map(os.path.exists, missing))
+def _plan_anew_if_outdated(workflow: Any, jobs: Iterable[Any]) -> None:
+    """Plan anew where a file that was missing when the plan was made is there now."""
+    missing = (file for job in jobs for file in workflow.dag.reason(job).missing_output if not file.is_storage)
+    if _may_plan_anew() and any(map(os.path.exists, missing)):
+        _plan_anew(workflow, "Files that this run had planned to make have come into being: planning anew.")
 
 
 def _require_writable(jobs: list[Any], folders: dict[str, str]) -> None:
@@ -126,16 +127,35 @@ def _share(workflow: Any, jobs: list[Any], folder: Path) -> None:
             raise
         return
     if disturbed:
-        names = claim.disturbs(disturbed, folder)
-        raise ReproError(
-            f"{len(names)} files of the data folder {folder} would be made anew, the first is {names[0]}, while the "
-            f"workflow in {disturbed.owner} reads them: let it end first, or give this run a data folder of its own."
-        )
+        _take_over(workflow, jobs, claim.disturbs(disturbed, folder), folder, disturbed)
     if awaited:
         _wait(board, claim, awaited)
         _plan_anew(workflow, "Its files are there or given up: planning anew.", counted=False)
     if makes:
         threading.Thread(target=_settle, args=(workflow, board, claim, makes), daemon=True).start()
+
+
+def _take_over(workflow: Any, jobs: list[Any], names: list[str], folder: Path, reader: Claim) -> NoReturn:
+    """Accept files that an earlier run of this folder was killed over: they are whole, and somebody reads them.
+
+    Raises:
+        ReproError: they are to be made anew for another reason.
+    """
+    _plan_anew_if_outdated(workflow, jobs)
+    cut_off = [file for job in jobs for file in workflow.async_run(workflow.persistence.incomplete(job))]
+    taken = [file for file in cut_off if _inside([file], folder) & set(names)]
+    refuse(
+        not taken or not _may_plan_anew(),
+        f"{len(names)} files of the data folder {folder} would be made anew, the first is {names[0]}, while the "
+        f"workflow in {reader.owner} reads them: let it end first, or give this run a data folder of its own.",
+    )
+    for file in taken:
+        workflow.persistence.cleanup_metadata(file)
+    _plan_anew(workflow, "Files that a killed run had just made are in use by another: planning anew with them.")
+
+
+def _may_plan_anew() -> bool:
+    return int(os.environ.get(_PLANS, "0")) < _MOST_PLANS
 
 
 def _inside(files: Iterable[Any], folder: Path) -> frozenset[str]:

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +25,7 @@ OWNER_LOCK = Path(".snakemake/ood-repro.owner.lock")
 SNAKEMAKE_LOCKS = Path(".snakemake/locks")
 LOGGERS = Path(__file__).resolve().parent / "loggers"  # where Snakemake finds the project's logger plugin
 _held: list[IO[str]] = []  # kept open, and with it locked, as long as the process lives
+_PATIENCE_SECONDS = 3.0
 _launchers: list[str] = []
 
 
@@ -64,7 +66,7 @@ def main(arguments: list[str]) -> int:
         return _snakemake(arguments)
     try:
         require_writable(OWNER_LOCK.parent, "Snakemake's folder")
-        owner = locked(OWNER_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        owner = _alone()
     except ReproError as error:
         print(error, file=sys.stderr)
         return 1
@@ -83,6 +85,22 @@ def main(arguments: list[str]) -> int:
             if _snakemake([*arguments, "--unlock", "--quiet", "all"]):
                 return 1
         return _snakemake(arguments)
+
+
+def _alone() -> IO[str]:
+    """The owner lock, held alone; a Snakemake whose launcher was just killed gets a moment to notice.
+
+    Raises:
+        BlockingIOError: a Snakemake is at work.
+    """
+    end = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return locked(OWNER_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
 
 
 def _snakemake(arguments: list[str]) -> int:
