@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from methods.liveness import process_identity
 from tests.kill_points import copy_without, files, run_through
-from tests.workflow import MODEL, TABLE, launch, snakemake, start, write_inputs
+from tests.workflow import MODEL, TABLE, arguments, environment, launch, snakemake, start, write_inputs
 
 pytestmark = pytest.mark.workflow
 
@@ -149,3 +150,17 @@ def test_a_second_start_is_refused_while_one_is_at_work(tmp_path, expected):
     assert "Another Snakemake is at work in this folder: wait for it to end or stop it" in third.stdout
     assert process.wait(120) == 0
     assert (tmp_path / TABLE).read_bytes() == expected
+
+
+def test_a_run_whose_terminal_went_away_ends_all_the_same(tmp_path):
+    write_inputs(tmp_path)
+    archive, store = "data/archives/digits/digits.csv.gz", "data/images/digits/train@8px-native.h5"
+    assert launch(tmp_path, archive).returncode == 0
+    (tmp_path / archive).write_bytes(b"damaged")  # so that a job fails when nobody reads any more
+    command = [sys.executable, "-m", "workflow_scripts.launch", *arguments(store)]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment(), start_new_session=True, **streams)
+    assert any(b"to run" in line for line in process.stdout)
+    process.stdout.close()
+    assert process.wait(120) == 1
+    assert "done in" not in (tmp_path / "logs/prepare_images/digits/train@8px-native.log").read_text()

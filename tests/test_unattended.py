@@ -201,7 +201,7 @@ def test_after_the_clock_was_set_back_what_is_there_stays_and_what_is_missing_is
     done = launch(tmp_path, TABLE)
     assert done.returncode == 0, done.stdout
     assert "files were from the future" in done.stdout
-    assert re.findall(r"^Job \d+: (\w+)", done.stdout, re.M) == ["table"]
+    assert re.findall(r"^\[1/1\] \S+ (\w+)", done.stdout, re.M) == ["table"]
     assert (tmp_path / TABLE).read_bytes() == (micro_run / TABLE).read_bytes()
     assert "Nothing to be done" in launch(tmp_path, TABLE).stdout
 

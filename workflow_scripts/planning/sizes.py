@@ -19,7 +19,8 @@ Wildcards = Mapping[str, str]
 
 _CHUNK_ROWS = 512  # of a feature file: its last chunk is stored whole
 _IDS, _LABEL, _DIGEST, _SHAPE = 16, 8, 32, 8  # bytes an image: sample id (about), label, SHA-256, height and width
-_HEAD = 6000  # of an HDF5 file: its tables and the record of its origin, about; chunked ones have twice as much
+_HEAD = 6000  # of an HDF5 file: its tables and the record of its origin, about
+_CHUNKED_HEAD = 7000  # of one with tables of chunks
 
 
 def images(study: Study, wildcards: Wildcards) -> int | None:
@@ -38,7 +39,7 @@ def features(study: Study, wildcards: Wildcards) -> int | None:
         return None
     rows = count if count < _CHUNK_ROWS else math.ceil(count / _CHUNK_ROWS) * _CHUNK_ROWS
     values = shapes(study, run_of(wildcards))["row"]
-    return 2 * _HEAD + 4 * rows * values + count * (_IDS + _label(study, wildcards["dataset"]))
+    return _CHUNKED_HEAD + 4 * rows * values + count * (_IDS + _label(study, wildcards["dataset"]))
 
 
 def scores(study: Study, wildcards: Wildcards) -> int | None:
