@@ -110,7 +110,7 @@ def slurm():
 def submit(folder, *more):
     """Start the workflow on the cluster of the test: no accounting, short waits, a GPU that is only counted."""
     profile = {**PROFILE, "slurm-status-command": "squeue", "slurm-no-account": True, "latency-wait": 20}
-    profile["slurm-init-seconds-before-status-checks"] = 1
+    profile |= {"slurm-init-seconds-before-status-checks": 1, "seconds-between-status-checks": 1}
     profile["set-resources"] = {**PROFILE["set-resources"], "train": {"gpu": 1}}
     (folder / "profile").mkdir(exist_ok=True)
     (folder / "profile" / "config.yaml").write_text(yaml.safe_dump(profile))
@@ -180,8 +180,8 @@ class TestRealSlurm:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(60)
         assert not (tmp_path / MODEL).exists()
-        dry = submit(tmp_path, "-n")
-        assert dry.wait(300) == 0, (tmp_path / "output.txt").read_text()
+        again = submit(tmp_path, "--until", "fetch_archive")
+        assert again.wait(300) == 0, (tmp_path / "output.txt").read_text()
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline and slurm.run("squeue", "-h"):
             time.sleep(0.5)

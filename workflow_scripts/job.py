@@ -49,7 +49,7 @@ def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
         _open_log(log)
         forget_hashes(snakemake.output, folders)
         require_sound(snakemake.input)
-        with own_gpus(int(snakemake.resources.get("gpu", 0))):
+        with own_gpus(_gpus(snakemake)):
             watch(snakemake.config["hardware"]["stall_minutes"], lambda said: _say(log, snakemake.rule, said), log)
             main(snakemake)
         note_made(keep_hashes(snakemake.output, folders))  # `snakemake verify` compares
@@ -65,6 +65,11 @@ def run_job(main: Callable[[Any], None], snakemake: Any) -> None:
         _fail(log, snakemake.rule, f"unexpected {type(error).__name__}: {error} (traceback in {log})")
     finally:
         lock.close()
+
+
+def _gpus(snakemake: Any) -> int:
+    """How many GPUs the job computes on: none where the config says so, whatever a profile claims for the rule."""
+    return 0 if snakemake.config["hardware"]["device"] == "cpu" else int(snakemake.resources.get("gpu", 0))
 
 
 def locked(path: Path, mode: int) -> IO[str]:
