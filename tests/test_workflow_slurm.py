@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import pytest
 import yaml
@@ -103,7 +103,11 @@ def test_the_machines_own_slurm_is_left_alone(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def slurm():
-    with SlurmNode() as node:
+    with ExitStack() as stack:
+        try:
+            node = stack.enter_context(SlurmNode())
+        except RuntimeError as error:
+            pytest.skip(f"this machine's Slurm does not start: {error}")
         yield node
 
 
@@ -123,7 +127,7 @@ def submit(folder, *more):
 
 def wait_for(slurm, process, comment, state="RUNNING"):
     """The first job of that comment in that state."""
-    deadline = time.monotonic() + 400
+    deadline = time.monotonic() + 600
     while time.monotonic() < deadline and process.poll() is None:
         for job in slurm.jobs():
             if comment in job["Comment"] and job["JobState"] == state:
@@ -143,14 +147,14 @@ def finished(slurm, tmp_path_factory):
     slurm.stop_controller()
     time.sleep(3)
     slurm.start_controller()
-    assert process.wait(500) == 0, (folder / "output.txt").read_text()
+    assert process.wait(1500) == 0, (folder / "output.txt").read_text()
     return folder, slurm.jobs()
 
 
 @needs_plugin
 @needs_slurm
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 class TestRealSlurm:
     def test_a_cancelled_training_is_submitted_again_and_the_run_ends_well(self, finished):
         folder, jobs = finished
