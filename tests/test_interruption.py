@@ -163,4 +163,4 @@ def test_a_run_whose_terminal_went_away_ends_all_the_same(tmp_path):
     assert any(b"to run" in line for line in process.stdout)
     process.stdout.close()
     assert process.wait(120) == 1
-    assert "done in" not in (tmp_path / "logs/prepare_images/digits/train@8px-native.log").read_text()
+    assert "is damaged" in (tmp_path / "logs/prepare_images/digits/train@8px-native.log").read_text()

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from methods.data.images import ImageSet
 from methods.data.readers.cells import draw
 from methods.data.trees import Tree, read_one
-from methods.errors import refuse
+from methods.errors import ReproError, refuse
 
 RECORD = {
     "title": "Digits of scikit-learn, alone or as 2x2 mosaics",
@@ -43,8 +44,7 @@ def read(tree: Tree, entries: Sequence[str], options: Mapping[str, Any]) -> Imag
 
     An image with such a mean belongs to no class, so a set of them has no labels.
     """
-    text = gzip.decompress(read_one(tree, "digits.csv.gz"))
-    table = np.loadtxt(io.BytesIO(text), delimiter=",").astype(np.int64)
+    table = _table(read_one(tree, "digits.csv.gz"))
     pixels = ((table[:, :-1] * 255 + _LEVELS // 2) // _LEVELS).astype(np.uint8)
 
     def cell(text: str) -> np.ndarray:
@@ -59,6 +59,16 @@ def read(tree: Tree, entries: Sequence[str], options: Mapping[str, Any]) -> Imag
         return ImageSet(draw(entries, cell), np.full(len(entries), -1, dtype=np.int64), names, ())
     labels = _labels(entries, table[:, -1], options)
     return ImageSet(draw(entries, cell), labels, names, tuple(str(digit) for digit in options["digits"]))
+
+
+def _table(content: bytes) -> np.ndarray:
+    """(N, 65) int64: 64 pixels of 0 to 16 and the digit of every image."""
+    try:
+        return np.loadtxt(io.BytesIO(gzip.decompress(content)), delimiter=",").astype(np.int64)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise ReproError(
+            f"digits.csv.gz is damaged ({error}): delete it from the archives and run the same command again."
+        ) from error
 
 
 def _scrambled(row: np.ndarray, index: int) -> np.ndarray:
