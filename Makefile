@@ -58,7 +58,7 @@ why: env  ## a line for every job that would run, with the reason: make why TARG
 plan: env  ## jobs, hours, downloads and disk before anything starts: make plan TARGET=adapt ARGS="--config papers='[adapt]'"
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m workflow_scripts.plan $(TARGET) --cores $(CORES) $(ARGS)
 
-test: env-dev  ## run the tests, a file a core
+test: env-dev  ## run the tests, a file a process
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: env-dev  ## ruff, mypy, snakefmt, snakemake --lint

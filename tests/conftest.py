@@ -34,6 +34,11 @@ SLOW = (
 BUNDLE = Path(__file__).resolve().parents[2] / "shared" / "datasets"
 
 
+def pytest_xdist_auto_num_workers():
+    """One process more than cores: tests of workflows wait a good part of their time, those of Slurm nearly all."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items):
     """Slow files first, in their order above."""
     items.sort(key=lambda item: SLOW.index(item.path.stem) if item.path.stem in SLOW else len(SLOW))
