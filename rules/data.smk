@@ -49,6 +49,7 @@ rule prepare_images:
     log:
         "logs/prepare_images/{dataset}/{split}@{render}.log",
     cache: "omit-software"
+    priority: 1  # before extraction, which makes all sets that are there in one process
     conda:
         "../envs/ood-repro.yaml"
     threads: 4

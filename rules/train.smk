@@ -11,6 +11,7 @@ rule train:
     log:
         "logs/train/{benchmark}/{method}/{protocol}/seed{seed}.log",
     cache: "omit-software"
+    priority: 2  # what takes longest begins first
     conda:
         "../envs/ood-repro.yaml"
     threads: cpu_threads
