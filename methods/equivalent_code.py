@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from methods.errors import ReproError, refuse
+from methods.files import write_text
 
 FILE = Path("resources") / "equivalent_code.yaml"
 _HEAD = """\
@@ -55,7 +56,7 @@ def write_entries(found: list[Entry], root: Path) -> None:
     path = root / FILE
     if found:
         listed = [{key: getattr(entry, key) for key in _KEYS} for entry in found]
-        path.write_text(_HEAD + yaml.safe_dump(listed, sort_keys=False, width=120), encoding="utf-8")
+        write_text(path, _HEAD + yaml.safe_dump(listed, sort_keys=False, width=120))
     else:
         path.unlink(missing_ok=True)
     _by_code.cache_clear()

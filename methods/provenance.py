@@ -34,13 +34,25 @@ def record(
     seed: int | None = None,
 ) -> dict[str, Any]:
     """The provenance of one artifact; ``parents`` maps a role to the file read in that role."""
+    hashes = {role: sha256_file(path) for role, path in parents.items()}
+    return record_of_hashes(kind, settings, source_digest, hashes, seed)
+
+
+def record_of_hashes(
+    kind: str,
+    settings: Mapping[str, Any],
+    source_digest: str,
+    parents: Mapping[str, str],
+    seed: int | None = None,
+) -> dict[str, Any]:
+    """The same where the hashes of the files are known: ``parents`` maps a role to a SHA-256."""
     return {
         "format": FORMAT,
         "kind": kind,
         "settings": dict(settings),
         "source_digest": source_digest,
         "seed": seed,
-        "parents": {role: sha256_file(path) for role, path in sorted(parents.items())},
+        "parents": dict(sorted(parents.items())),
     }
 
 

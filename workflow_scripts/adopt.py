@@ -14,9 +14,7 @@ from workflow_scripts.adoption.dag import graph
 from workflow_scripts.adoption.flaws import find_flaws
 from workflow_scripts.adoption.plan import Plan, plan
 from workflow_scripts.job import locked
-from workflow_scripts.launch import OWNER_LOCK, SNAKEMAKE_LOCKS
-
-_DRY = {"-n", "--dry-run", "--dryrun"}
+from workflow_scripts.launch import DRY_RUN, OWNER_LOCK, SNAKEMAKE_LOCKS
 
 
 def main(arguments: list[str]) -> int:
@@ -29,10 +27,10 @@ def main(arguments: list[str]) -> int:
     with owner:
         shutil.rmtree(SNAKEMAKE_LOCKS, ignore_errors=True)  # of a Snakemake that was killed: none lives here
         fcntl.flock(owner, fcntl.LOCK_SH)  # shared with the Snakefile, which is read in this process
-        with graph([argument for argument in arguments if argument not in _DRY]) as found:
+        with graph([argument for argument in arguments if argument not in DRY_RUN]) as found:
             flaws = find_flaws(found.jobs, found.study, print)
             made = plan(found.jobs, found.wanted, flaws, os.path.exists)
-            if not _DRY & set(arguments):
+            if not DRY_RUN & set(arguments):
                 found.remember(made.adopted, made.rerun)
     _print(made)
     return 0

@@ -23,11 +23,10 @@ from methods.errors import ReproError, refuse
 from methods.training.resume import forget_finished
 from workflow_scripts.clock import bring_back
 from workflow_scripts.job import JOB_LOCK, locked
-from workflow_scripts.launch import LAUNCHER, launcher
+from workflow_scripts.launch import BUSY, LAUNCHER, launcher
 from workflow_scripts.sharing import Board, Claim, owner
 
 RUN_LOCK = Path(".snakemake/ood-repro.run.lock")
-BUSY = "Another Snakemake is at work in this folder: wait for it to end or stop it, then run again."
 _PLANS = "OOD_REPRO_PLANS"  # how often this process has planned anew because files came into being
 _MOST_PLANS = 5
 _POLL_SECONDS = 0.5

@@ -31,7 +31,8 @@ def extractor(snakemake: Any) -> Make:
         told = part.told
         images = evaluated_images(read_images(part.inputs["images"], *part.split), told)
         features = extract(model, images, told["normalisation"], device, hardware["extraction_batch"])
-        write_features(path, features, provenance.record(KIND, told, part.digest, part.inputs, origin["seed"]))
+        record = provenance.record_of_hashes(KIND, told, part.digest, part.hashes, origin["seed"])
+        write_features(path, features, record)
 
     return make
 

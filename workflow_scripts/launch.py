@@ -20,6 +20,8 @@ from methods.liveness import process_identity
 from workflow_scripts.cluster.head import HEAD, forget_heads, require_head
 from workflow_scripts.job import JOB_LOCK, OWNER, end_with, locked
 
+BUSY = "Another Snakemake is at work in this folder: wait for it to end or stop it, then run again."
+DRY_RUN = frozenset({"-n", "--dry-run", "--dryrun"})
 LAUNCHER = "OOD_REPRO_LAUNCHER"  # pid and start time of the process that started this Snakemake
 OWNER_LOCK = Path(".snakemake/ood-repro.owner.lock")
 SNAKEMAKE_LOCKS = Path(".snakemake/locks")
@@ -62,7 +64,7 @@ def main(arguments: list[str]) -> int:
     """Clear what a dead Snakemake left, then run Snakemake with ``arguments``; returns its exit code."""
     if "--logger" not in arguments:
         arguments = [*arguments, "--logger", "ood-repro"]
-    if {"-n", "--dry-run", "--dryrun"} & set(arguments):  # makes nothing: it waits for nobody and takes no lock
+    if DRY_RUN & set(arguments):  # makes nothing: it waits for nobody and takes no lock
         return _snakemake(arguments)
     try:
         require_writable(OWNER_LOCK.parent, "Snakemake's folder")
@@ -71,10 +73,7 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
         return 1
     except BlockingIOError:
-        print(
-            "Another Snakemake is at work in this folder: wait for it to end or stop it, then run again.",
-            file=sys.stderr,
-        )
+        print(BUSY, file=sys.stderr)
         return 1
     with owner:
         fcntl.flock(owner, fcntl.LOCK_SH)  # shared with the Snakemake that is started, and held until it ends

@@ -32,7 +32,7 @@ def scorer(snakemake: Any) -> Make:
 
     def make(part: Part, path: Path) -> None:
         told = {**part.told, "instances": instances}
-        record = provenance.record(SCORES, told, part.digest, part.inputs, origin["seed"])
+        record = provenance.record_of_hashes(SCORES, told, part.digest, part.hashes, origin["seed"])
         provenance.require_same(source.model, source.detectors, "model", (record, fitted_origin))
         images = evaluated_images(read_images(part.inputs["images"], *part.split), told)
         batch = hardware["extraction_batch"]

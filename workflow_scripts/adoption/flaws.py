@@ -11,6 +11,7 @@ from methods.settings.study import Study
 from workflow_scripts.adoption.dag import Job
 from workflow_scripts.verification.evidence import Evidence, gather
 from workflow_scripts.verification.findings import Finding, short
+from workflow_scripts.verification.hashes import holding_root
 from workflow_scripts.verification.judge import Judgement, differences
 from workflow_scripts.verification.verify import judged
 
@@ -42,12 +43,9 @@ def find_flaws(jobs: Iterable[Job], study: Study, say: Callable[[str], None]) ->
 
 def _key(study: Study, path: str) -> str | None:
     """Key of a file of the data or results folder; the inner of two folders counts."""
-    roots = {name: Path(study.config[name]["folder"]) for name in ("data", "results")}
-    holding = [name for name, root in roots.items() if Path(path).is_relative_to(root)]
-    if not holding:
-        return None
-    name = max(holding, key=lambda name: len(roots[name].parts))
-    return f"{name}/{Path(path).relative_to(roots[name]).as_posix()}"
+    roots = {Path(study.config[name]["folder"]): name for name in ("results", "data")}
+    root = holding_root(Path(path), roots)
+    return None if root is None else f"{roots[root]}/{Path(path).relative_to(root).as_posix()}"
 
 
 def _told(judgement: Judgement) -> dict[str, list[str]]:

@@ -67,10 +67,14 @@ class Part:
         return f".{Path(self.output).name}."
 
     @cached_property
+    def hashes(self) -> dict[str, str]:
+        """Role -> SHA-256 of each input; read once, they may be gigabytes."""
+        return {role: sha256_file(path) for role, path in self.inputs.items()}
+
+    @cached_property
     def waiting(self) -> Path:
         """Where the finished file lies until its job comes for it."""
-        hashes = {role: sha256_file(path) for role, path in self.inputs.items()}
-        name = fingerprint([self.settings, self.digest, hashes])[:16]
+        name = fingerprint([self.settings, self.digest, self.hashes])[:16]
         return Path(self.output).with_name(f"{self.stem}{name}.ahead")
 
     def common(self) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """Which code stood behind a digest, so that a dry run can name the module that was changed."""
 
 import json
-import os
 import sys
 from pathlib import Path
 
+from methods.files import write_text
 from workflow_scripts.lines.why import Closures
 
 CODE = Path(".snakemake/ood-repro.code.json")
@@ -32,10 +32,7 @@ def computed() -> dict[str, dict[str, str]]:
 
 def write_closures(path: Path = CODE) -> None:
     """Add what this process has computed to what earlier runs have recorded."""
-    text = json.dumps({**_recorded(path), **computed()}, indent=1, sort_keys=True) + "\n"
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(path)
+    write_text(path, json.dumps({**_recorded(path), **computed()}, indent=1, sort_keys=True) + "\n")
 
 
 def _recorded(path: Path) -> dict[str, dict[str, str]]:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from methods.files import write_text
+
 DURATIONS = Path(".snakemake/ood-repro.durations.json")
 BENCHMARKS = "OOD_REPRO_BENCHMARKS"  # names of the benchmarks that the study has, set by the Snakefile
 
@@ -87,9 +89,7 @@ def write_durations(seconds: Mapping[tuple[str, str], list[float]], path: Path =
     known = read_durations(path)
     for (rule, benchmark), values in seconds.items():
         known.setdefault(rule, {})[benchmark] = round(sum(values) / len(values), 3)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    fresh.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    fresh.replace(path)
+    write_text(path, json.dumps(known, indent=1, sort_keys=True) + "\n")
 
 
 def readable(seconds: float) -> str:

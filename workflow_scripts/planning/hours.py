@@ -104,8 +104,9 @@ def measured_rates(study: Study) -> Iterable[tuple[Run, Rate]]:
     for name in study.evaluate:
         for run in study.runs(name):
             path = results / "runs" / run.benchmark / run.method / run.protocol / f"seed{run.seed}" / "cost.csv"
-            if path.is_file() and (value := float(read_csv(path)[0].get("images_per_second") or 0)) > 0:
-                yield run, Rate(value, f"measured on {read_csv(path)[0]['device']}")
+            cost = read_csv(path)[0] if path.is_file() else {}
+            if (value := float(cost.get("images_per_second") or 0)) > 0:
+                yield run, Rate(value, f"measured on {cost['device']}")
 
 
 def _rate(study: Study, run: Run, stated: Mapping[str, float], measured: Sequence[tuple[Run, Rate]]) -> Rate | None:

@@ -5,10 +5,10 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from methods.data.catalog import file_record
+from methods.disk import existing
 from methods.progress import readable_bytes
 from methods.settings.study import Study
 from workflow_scripts.lines.remaining import Recorded, readable
@@ -134,7 +134,7 @@ def _folder_lines(folder: str, own: Sequence[Space], parts: Sequence[Space]) -> 
     """What one folder gets and whether its disk holds it."""
     if not own:
         return
-    place = _existing(Path(folder))
+    place = existing(folder)
     free, needed = shutil.disk_usage(place).free, sum(part.size for part in own)
     unknown = " and what is unknown" if any(part.unknown for part in own) else ""
     yield f"  {folder} gets {readable_bytes(max(needed, 0))}{unknown}; {readable_bytes(free)} are free there"
@@ -151,7 +151,3 @@ def _size(part: Space) -> str:
     known = readable_bytes(max(part.size, 0)) if part.files > part.unknown else ""
     unknown = f"unknown for {part.unknown}" if part.unknown else ""
     return " and ".join(filter(None, [known, unknown]))
-
-
-def _existing(path: Path) -> Path:
-    return path if path.exists() else _existing(path.absolute().parent)

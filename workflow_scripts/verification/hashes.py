@@ -27,10 +27,14 @@ def made_files(outputs: Iterable[str | Path], roots: Sequence[str | Path]) -> It
     for output in map(Path, outputs):
         files = sorted(path for path in output.rglob("*") if path.is_file()) if output.is_dir() else [output]
         for file in files:
-            holding = [Path(root) for root in roots if file.is_relative_to(root)]
-            if holding:
-                root = max(holding, key=lambda folder: len(folder.parts))
+            if (root := holding_root(file, roots)) is not None:
                 yield root, file.relative_to(root).as_posix()
+
+
+def holding_root(file: Path, roots: Iterable[str | Path]) -> Path | None:
+    """The root that holds ``file``, the inner one of several; None if it is outside all."""
+    holding = [Path(root) for root in roots if file.is_relative_to(root)]
+    return max(holding, key=lambda folder: len(folder.parts)) if holding else None
 
 
 def keep_hashes(outputs: Iterable[str | Path], roots: Sequence[str | Path]) -> list[str]:
