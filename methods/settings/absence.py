@@ -64,17 +64,19 @@ def _drop_methods(study: Study, name: str) -> None:
     exposure = study.benchmarks[name].get("outlier_exposure")
     if exposure is None or study.available(exposure["dataset"], exposure["split"]):
         return
-    dataset = exposure["dataset"]
-    for method in list(study.evaluate[name]):
-        if "checkpoint" in study.recipes[method, name]:
-            continue
-        if records("objectives")[study.recipes[method, name]["objective"]["name"]]["needs_outliers"]:
-            study.notices.append(
-                f"{method} is left out on {name}, its outlier set {dataset} is not available here{_why(study, dataset)}"
-            )
-            study.left_out[name, method] = dataset
-            for evaluate in _evaluations(study):
-                evaluate.get(name, {}).pop(method, None)
+    dataset, known = exposure["dataset"], records("objectives")
+    recipes = {method: study.recipes[method, name] for method in study.evaluate[name]}
+    gone = [m for m, r in recipes.items() if "checkpoint" not in r and known[r["objective"]["name"]]["needs_outliers"]]
+    for method in gone:
+        study.left_out[name, method] = dataset
+        for evaluate in _evaluations(study):
+            evaluate.get(name, {}).pop(method, None)
+    if gone:
+        words = ("is", "its") if len(gone) == 1 else ("are", "their")
+        study.notices.append(
+            f"{', '.join(gone)} {words[0]} left out on {name}, {words[1]} outlier set {dataset} is not available here"
+            f"{_why(study, dataset)}"
+        )
 
 
 def _drop_scores(study: Study, name: str) -> None:
@@ -107,8 +109,10 @@ def _evaluations(study: Study) -> list[dict[str, dict[str, list[str]]]]:
 
 
 def _why(study: Study, dataset: str) -> str:
+    """Why a set cannot be had and what to do; an owner's long instructions are given once."""
     if dataset in study.config["datasets"]["unavailable"]:
         return " (config.datasets.unavailable)"
     record = study.catalog[dataset]
     bring = record.get("bring") or study.catalog[record.get("files_of", dataset)].get("bring", "")
-    return f": {' '.join(bring.split())}"
+    reason = f": {' '.join(bring.split())}" if bring else ""
+    return " (see above)" if reason and any(notice.endswith(reason) for notice in study.notices) else reason
