@@ -18,7 +18,12 @@ RECORD = {
     "tasks": ["multi_label"],
     "needs": ["logits"],
     "parameters": {
-        "neighbours": {"type": "integer", "minimum": 1, "default": 20, "description": "k"},
+        "neighbours": {
+            "type": "integer",
+            "minimum": 1,
+            "default": 20,
+            "description": "k, nearest neighbours whose densities are compared",
+        },
         "fit_on": {
             "enum": ["train", "validation"],
             "default": "train",

@@ -16,7 +16,12 @@ RECORD = {
     "tasks": ["single_label"],
     "needs": ["network", "logits"],
     "parameters": {
-        "temperature": {"type": "number", "exclusiveMinimum": 0, "default": 1000.0, "description": "T"},
+        "temperature": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "default": 1000.0,
+            "description": "T, by which logits are divided before the softmax",
+        },
         "noise": {
             "type": "number",
             "minimum": 0,
