@@ -44,7 +44,8 @@ RECORDS: dict[str, dict[str, Any]] = {
         "levels": ["set", "interval"],
         "direction": -1,
         "meaning": "share of OOD images taken for ID where 95 % of ID images are recognised. There is seldom a "
-        "threshold of exactly 95 %, so a rule says which one counts; `fpr_rule` of a table chooses among them",
+        "threshold of exactly 95 %, so a rule says which one counts, tpr being 0.95 below; "
+        "`fpr_rule` of a table chooses among them",
         "rules": {
             "closest": "ranking.fpr_closest",
             "at_least": "ranking.fpr_at_least",

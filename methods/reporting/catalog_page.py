@@ -70,8 +70,9 @@ def _details(catalog: Catalog, name: str) -> str:
     record = catalog[name]
     lines = [f"## {name}\n", f"{record['title']}. {prose(record.get('notes', ''))}".strip() + "\n"]
     lines += [f"*Bring it*: {prose(record['bring'])}.\n"] if "bring" in record else []
-    lines += [f"*Files of* {record['files_of']}.\n"] if "files_of" in record else []
-    lines += [f"*Same pictures as* {record['same_pictures_as']}.\n"] if "same_pictures_as" in record else []
+    lines += [f"*Files of* [{record['files_of']}](#{record['files_of']}).\n"] if "files_of" in record else []
+    other = record.get("same_pictures_as")
+    lines += [f"*Same pictures as* [{other}](#{other}).\n"] if other else []
     lines += [f"* `{file['name']}`: {_file(file)}" for file in record["files"]]
     lines += [""] if record["files"] else []
     lines += [f"* split `{split}`: {_split(part)}" for split, part in record["splits"].items()]

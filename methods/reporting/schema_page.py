@@ -81,10 +81,14 @@ _FURTHER = {
     "benchmarks.network": "The other keys are the parameters of [the network](methods.md#networks).",
     "benchmarks": "A benchmark with `use` has no other key, so that none is required beside it.",
     "recipes": "`label` and `objective` are required of every recipe; so are `optimiser`, `schedule`, `epochs` and "
-    "`batch`, unless a `checkpoint` is imported. What it rests on by `use` or `extends` may give them.",
+    "`batch`, unless a `checkpoint` is imported. What it rests on by `use` or `extends` may give them. "
+    "The switches: [Switches](methods.md#switches).",
     "recipes.objective": "The other keys are the parameters of [the objective](methods.md#objectives).",
+    "recipes.schedule": "What each shape is: [Schedules](methods.md#schedules).",
     "scores": "The other keys are the parameters of [the score](scores.md).",
+    "tables": "The metrics and their rules are defined on the page of [metrics](metrics.md).",
     "figures": "The other keys are the parameters of [the kind](#kinds-of-figures).",
+    "datasets.files": "A file has `package`, or `urls` with one of `sha256`, `md5`, `sha256_prefix` and `hash`.",
     "datasets.reader": "The other keys are the options of [the reader](#readers).",
 }
 

@@ -27,7 +27,7 @@ RECORD = {
         "fit_on": {
             "enum": ["train", "validation"],
             "default": "train",
-            "description": "ID split of the fit; the papers take validation",
+            "description": "ID split that it is fitted on; the papers take validation",
         },
     },
 }

@@ -26,7 +26,7 @@ RECORD = {
             "type": "number",
             "minimum": 0,
             "default": 0.0014,
-            "description": "step, of pixel values from 0 to 1",
+            "description": "size of the step on the image, in pixel values from 0 to 1",
         },
     },
 }

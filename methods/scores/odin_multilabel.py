@@ -22,8 +22,17 @@ RECORD = {
             "default": 1.0,
             "description": "T, by which logits are divided",
         },
-        "noise": {"type": "number", "minimum": 0, "default": 0.0, "description": "step, of pixel values from 0 to 1"},
-        "aggregate": {"enum": ["max", "sum"], "default": "max", "description": "over labels, in loss and score"},
+        "noise": {
+            "type": "number",
+            "minimum": 0,
+            "default": 0.0,
+            "description": "size of the step on the image, in pixel values from 0 to 1",
+        },
+        "aggregate": {
+            "enum": ["max", "sum"],
+            "default": "max",
+            "description": "how labels are joined, in the loss of the step and in the score",
+        },
     },
 }
 
