@@ -283,8 +283,14 @@ for paper in PAPERS:
 rule:
     name:
         "site"
+    """All results as pages."""
     input:
         f"{SITE}/index.html",
+
+
+rule environment:
+    output:
+        csv=report("environment.csv", caption="../captions/environment.rst", category="Environment"),
 
 
 rule make_site:
@@ -305,10 +311,12 @@ def test_rules_are_read_with_their_names_docstrings_and_files():
     assert {name: rule.text for name, rule in found.items()} == {
         "all": "Everything that\nis asked for.",
         "<paper>": "One paper.",
-        "site": "",
+        "site": "All results as pages.",
+        "environment": "",
         "make_site": "Pages of all results.",
     }
     assert found["make_site"].files == ("results/site/index.html", "results/site/{name}.csv")
+    assert found["environment"].files == ("environment.csv",)
     assert [name for name, rule in found.items() if rule.is_target] == ["all", "<paper>", "site"]
 
 

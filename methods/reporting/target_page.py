@@ -39,11 +39,11 @@ below `logs/<rule>/`.
 
 # Rules as snakefmt lays them out, and the constants of rules/common.smk
 _RULE = re.compile(r"^(?P<indent> *)rule(?: (?P<name>\w+))?:\n(?P<body>(?:(?P=indent) +\S.*\n|\n)+)", re.M)
-_DOCSTRING = re.compile(r'\s*(?:"""(?P<long>.*?)"""|"(?P<short>[^"\n]*)")', re.S)
+_DOCSTRING = r"^{indent}    (?P<mark>\"\"\"|\"|')(?P<text>.*?)(?P=mark)$"  # first in a rule, or after its name
 _NAME = re.compile(r"^ +name:\n +(?P<quote>\"?)(?P<name>[\w-]+)(?P=quote)", re.M)
 _OUTPUT = re.compile(r"^(?P<indent> +)output:\n(?P<files>(?:(?P=indent) +\S.*\n)+)", re.M)
 _CONSTANT = re.compile(r'^(?P<name>[A-Z_]+) = f?"(?P<text>[^"]*)"$', re.M)
-_FILE = re.compile(r'f"\{(?P<base>[A-Z_]+)\}(?P<end>[\w./]+)"|(?P<name>\b[A-Z_]{3,}\b)')
+_FILE = re.compile(r'f"\{(?P<base>[A-Z_]+)\}(?P<end>[\w./]+)"|(?P<name>\b[A-Z_]{3,}\b)|"(?P<plain>\w[\w/.-]*\.\w+)"')
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ def rules(text: str, paths: dict[str, str]) -> Iterator[Rule]:
     """The rules of a rule file; ``paths`` are the constants that its outputs are written with."""
     for found in _RULE.finditer(text):
         body = found["body"]
-        doc, name = _DOCSTRING.match(body), _NAME.search(body)
-        words = inspect.cleandoc(doc["long"] or doc["short"] or "") if doc else ""
+        doc, name = re.search(_DOCSTRING.format(indent=found["indent"]), body, re.M | re.S), _NAME.search(body)
+        words = inspect.cleandoc(doc["text"]) if doc else ""
         called = found["name"] or (name["name"] if name and name["quote"] else "<paper>")
         yield Rule(called, words, tuple(_outputs(body, paths)))
 
@@ -110,8 +110,9 @@ def constants(texts: Iterable[str]) -> dict[str, str]:
 def _outputs(body: str, paths: dict[str, str]) -> list[str]:
     if not (output := _OUTPUT.search(body)):
         return []
-    names = [(found["base"] or found["name"], found["end"] or "") for found in _FILE.finditer(output["files"])]
-    return list(dict.fromkeys(paths[name] + end for name, end in names if name in paths))
+    parts = _FILE.finditer(output["files"])
+    found = (part["plain"] or paths.get(part["base"] or part["name"], "") + (part["end"] or "") for part in parts)
+    return list(dict.fromkeys(filter(None, found)))
 
 
 def _make_rows() -> Iterator[list[str]]:
