@@ -73,9 +73,8 @@ format: env-dev  ## format Python and rules
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile rules
 
-docs: env  ## write the generated pages of docs/ again
-	$(BIN)/python -m methods.reporting.catalog_page > docs/.new && mv docs/.new docs/datasets.md
-	$(BIN)/python -m methods.reporting.score_page > docs/.new && mv docs/.new docs/scores.md
+docs: env  ## write the generated pages of docs/reference again
+	$(BIN)/python -m methods.reporting.reference_pages docs/reference
 
 lock: env-dev  ## turn requirements*.in into pinned requirements*.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-annotate --no-header requirements.in -o requirements.txt
