@@ -28,11 +28,6 @@ rule all:
         [paper_results(paper) for paper in STUDY.papers],
 
 
-rule report:
-    input:
-        expand(REPORT, paper=STUDY.papers),
-
-
 rule datasets:
     input:
         [*image_stores(), *(archive_path(*part) for part in weights_files())],
@@ -55,3 +50,6 @@ for paper in STUDY.papers:
             paper
         input:
             paper_results(paper),
+
+
+require_targets(workflow, STUDY.papers)

@@ -21,7 +21,7 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
         ReproError: the file is missing, truncated or not HDF5, or breaks while it is read.
     """
     if not Path(path).is_file():
-        raise ReproError(f"{path} does not exist.")
+        raise ReproError(f"{path} does not exist: run the same command again, which makes it.")
     try:
         with h5py.File(path, "r") as file:
             yield file

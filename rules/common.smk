@@ -31,6 +31,7 @@ from workflow_scripts.jobs import ahead
 from workflow_scripts.gpus import gpus_claimed, limit_gpus
 from workflow_scripts.launch import register_owner
 from workflow_scripts.lines import plan_file
+from workflow_scripts.targets import require_targets
 
 try:
     register_owner(workflow.basedir, workflow.is_main_process)
@@ -103,7 +104,11 @@ wildcard_constraints:
 
 
 def run_of(wildcards):
-    return Run(wildcards.benchmark, wildcards.method, wildcards.protocol, int(wildcards.seed))
+    benchmark, method = wildcards.benchmark, wildcards.method
+    if (method, benchmark) not in STUDY.recipes:
+        require_name("benchmark", benchmark, STUDY.evaluate)
+        require_name(f"recipe of {benchmark}", method, [name for name, place in STUDY.recipes if place == benchmark])
+    return Run(benchmark, method, wildcards.protocol, int(wildcards.seed))
 
 
 def run_path(pattern, run, **more):

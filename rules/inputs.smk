@@ -143,12 +143,23 @@ def evaluate_inputs(wildcards):
     }
 
 
+def asked_paper(wildcards):
+    require_name("paper", wildcards.paper, STUDY.papers)
+    return wildcards.paper
+
+
+def asked_entry(wildcards, kind):
+    entries = STUDY.papers[asked_paper(wildcards)][f"{kind}s"]
+    require_name(f"{kind} of {wildcards.paper}", wildcards.name, entries)
+    return entries[wildcards.name]
+
+
 def table_entry(wildcards):
-    return STUDY.papers[wildcards.paper]["tables"][wildcards.name]
+    return asked_entry(wildcards, "table")
 
 
 def figure_entry(wildcards):
-    return STUDY.papers[wildcards.paper]["figures"][wildcards.name]
+    return asked_entry(wildcards, "figure")
 
 
 def table_inputs(wildcards):

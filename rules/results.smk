@@ -109,10 +109,18 @@ rule environment:
         "../workflow_scripts/environment.py"
 
 
+# A target like those of the Snakefile, which is to stay short.
+rule:
+    name:
+        "report"
+    input:
+        expand(REPORT, paper=STUDY.papers),
+
+
 rule make_report:
     input:
         ENVIRONMENT,
-        lambda wildcards: paper_outputs(wildcards.paper),
+        lambda wildcards: paper_outputs(asked_paper(wildcards)),
     output:
         html=REPORT,
     log:

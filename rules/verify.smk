@@ -34,7 +34,7 @@ rule:
 rule make_bundle:
     input:
         ENVIRONMENT,
-        lambda wildcards: paper_outputs(wildcards.paper),
+        lambda wildcards: paper_outputs(asked_paper(wildcards)),
     output:
         bundle=BUNDLE,
     log:

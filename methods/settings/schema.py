@@ -33,7 +33,7 @@ def load_yaml(path: Path) -> Any:
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
     except FileNotFoundError as error:
-        raise ReproError(f"{path} does not exist.") from error
+        raise ReproError(f"{path} does not exist: correct its path, which counts from where you are.") from error
     except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
         raise ReproError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from error
 
