@@ -36,7 +36,7 @@ rule verify_source:
     params:
         settings=source_settings,
     message:
-        "verify {wildcards.dataset}/{wildcards.split} in a folder of data.sources"
+        "verify {wildcards.dataset}/{wildcards.split} in a folder of yours"
     script:
         "../workflow_scripts/verify_source.py"
 

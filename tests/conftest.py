@@ -15,6 +15,9 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 # Files that take minutes: they are started first, so that no core waits for the last of them
 SLOW = (
     "test_workflow_slurm",
+    "test_tutorials_running",
+    "test_tutorials_adding",
+    "test_tutorials_results",
     "test_workflow_verify",
     "test_workflow_reruns",
     "test_workflow",

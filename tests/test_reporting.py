@@ -376,6 +376,7 @@ def test_latex_head_spans_the_columns_of_each_set():
 
 def test_special_characters_are_escaped():
     assert escape("50 % of a_b & {c} #1 $x ±1") == r"50 \% of a\_b \& \{c\} \#1 \$x $\pm$1"
+    assert escape("τ = 0.5, β") == r"$\tau$ = 0.5, $\beta$"
     assert escape(r"~^\ <> [1]") == (
         r"\textasciitilde{}\textasciicircum{}\textbackslash{} \textless{}\textgreater{} {[}1]"
     )

@@ -167,6 +167,22 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     assert locate(SPLIT, ["~/data"]).folder == tmp_path / "data"
 
 
+@pytest.mark.parametrize("path", ["~/pets", "{home}/pets"])
+def test_a_place_named_in_full_is_found_without_a_folder_of_the_config_and_before_them(tmp_path, monkeypatch, path):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    fill(tmp_path / "home", PETS)
+    fill(tmp_path / "other", PETS)
+    want = replace(SPLIT, folders=[{"path": path.format(home=tmp_path / "home"), "as": "pets"}])
+    for folders in ([], [tmp_path / "other"]):
+        place = locate(want, folders)
+        assert (place.folder, place.pieces) == (tmp_path / "home", ((tmp_path / "home/pets", "pets"),))
+
+
+def test_a_place_named_in_full_that_is_not_there_is_none(tmp_path):
+    fill(tmp_path, PETS)
+    assert locate(replace(SPLIT, folders=[{"path": str(tmp_path / "cats"), "as": "pets"}]), [tmp_path]) is None
+
+
 def test_nothing_is_found_where_nothing_lies(tmp_path):
     assert locate(SPLIT, []) is None
     assert locate(SPLIT, [tmp_path, tmp_path / "none"]) is None

@@ -9,7 +9,8 @@ What a block's fence says, decides what is done with it:
   alone on a line for any lines.
 * any other language with ``title="<file>"``: the file is written; it must not have been there. ``<file>, under <key>:``
   puts the block below the only line of that key, ``<file>, in place of <key>:`` in the place of that one line, and
-  ``<file>, at the end`` at the end of the file.
+  ``<file>, at the end`` at the end of the file. Of several keys (``under evaluate: digits8:``) each is the next line of
+  its name after the one before.
 
 `python -m tests.tutorials` lists every block and what is done with it.
 """
@@ -170,11 +171,17 @@ def write(block: Block, root: Path, place: str) -> None:
     if where == "at the end":
         path.write_text("".join([*lines, block.text]))
         return
-    how, _, key = where.rpartition(" ")
-    found = [i for i, line in enumerate(lines) if line.strip() == key or (how != "under" and line.startswith(key))]
-    assert len(found) == 1, f"{place}: {len(found)} lines of {name} are {key}"
-    assert how in ("under", "in place of"), f"{place}: {where}"
-    lines[found[0] : found[0] + 1] = [lines[found[0]], block.text] if how == "under" else [block.text]
+    order = re.fullmatch(r"(under|in place of) (.+)", where)
+    assert order, f"{place}: {where}"
+    how, keys = order[1], order[2].split()
+    found = [
+        i for i, line in enumerate(lines) if line.strip() == keys[0] or (how != "under" and line.startswith(keys[0]))
+    ]
+    assert len(found) == 1, f"{place}: {len(found)} lines of {name} are {keys[0]}"
+    line = found[0]
+    for key in keys[1:]:
+        line = next(i for i in range(line + 1, len(lines)) if lines[i].split()[:1] == [key])
+    lines[line : line + 1] = [lines[line], block.text] if how == "under" else [block.text]
     path.write_text("".join(lines))
 
 

@@ -28,7 +28,7 @@ def in_folder(catalog: Catalog, dataset: str, split: str, folders: Folders, data
     if manifest_path(data, dataset, split).is_file():
         return True
     fetched = [archive_path(data, owner, name) for name, owner in source_files(catalog, dataset, split).items()]
-    if not folders or (fetched and all(path.is_file() for path in fetched)):
+    if fetched and all(path.is_file() for path in fetched):
         return False
     return locate(wanted(catalog, dataset, split), folders) is not None
 

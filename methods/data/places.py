@@ -1,8 +1,8 @@
 """Finding the files of a split in folders of your own, by names alone.
 
-Folders of ``config.data.sources`` are searched before anything is fetched. A split is taken from one that holds its
-archives, or an unpacked copy of what it reads; single files that an unpacked copy lacks (a label list, say) are fetched
-beside it.
+Folders of ``config.data.sources`` are searched before anything is fetched, and before them places that a record names
+in full (``~/pictures``). A split is taken from one that holds its archives, or an unpacked copy of what it reads;
+single files that an unpacked copy lacks (a label list, say) are fetched beside it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,7 +43,7 @@ class Place:
     """A folder that holds a split.
 
     Attributes:
-        folder: as the config names it.
+        folder: as the config names it; the parent of a place that the record names in full.
         pieces: (path, name in the archive) of an unpacked copy.
         archives: the archives themselves, if there is no unpacked copy.
         lacking: names of source files to fetch beside the pieces.
@@ -75,11 +75,17 @@ def wanted(catalog: Catalog, dataset: str, split: str) -> Wanted:
 
 
 def locate(want: Wanted, folders: Sequence[str | Path]) -> Place | None:
-    """The first of ``folders`` that holds the split, judged by names alone."""
-    for folder in map(_home, folders):
+    """The first that holds the split, judged by names alone: places that its record names in full, then ``folders``."""
+    for folder in [*_own_folders(want), *map(_home, folders)]:
         if place := _archive_place(want, folder) or _unpacked_place(want, folder):  # an archive has the stronger hash
             return place
     return None
+
+
+def _own_folders(want: Wanted) -> list[Path]:
+    """Parents of the places that the record names in full: they are found without any folder of the config."""
+    paths = [_home(place["path"]) for place in want.folders]
+    return [path.parent for path in paths if path.is_absolute()]
 
 
 def _home(folder: str | Path) -> Path:
@@ -105,7 +111,7 @@ def _unpacked_place(want: Wanted, folder: Path) -> Place | None:
 def _present(want: Wanted, folder: Path) -> Iterator[tuple[Path, str]]:
     """Pieces that exist in the folder or in its subfolder named like the data set."""
     for place in want.folders:
-        for path in (folder / place["path"], folder / want.owner / place["path"]):
+        for path in (folder / _home(place["path"]), folder / want.owner / place["path"]):
             if path.exists():
                 yield path, place["as"]
 

@@ -6,7 +6,10 @@ from methods.reporting.tables.parts import Column, Table
 ARROWS = {1: r"~$\uparrow$", -1: r"~$\downarrow$", 0: ""}
 MARKS = {"best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}
 _LONG = 45  # rows that no longer fit on a page
+_NAMES = "alpha beta gamma delta epsilon eta theta kappa lambda mu nu rho sigma tau phi omega"
+_GREEK = zip("αβγδεηθκλμνρστφω", _NAMES.split(), strict=True)  # of labels such as "τ = 0.5"
 _ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
+    **{letter: rf"$\{name}$" for letter, name in _GREEK},
     "±": r"$\pm$",
     "−": r"$-$",
     "†": r"\textdagger{}",
