@@ -8,8 +8,8 @@ What a block's fence says, decides what is done with it:
 * ``text`` after ``bash``: lines which its output holds in this order; ``...`` stands for anything within a line, and
   alone on a line for any lines.
 * any other language with ``title="<file>"``: the file is written; it must not have been there. ``<file>, under <key>:``
-  puts the block below the only line of that key, ``<file>, in place of <key>:`` in the place of that one line, and
-  ``<file>, at the end`` at the end of the file.
+  puts the block below the only line of that key, ``<file>, in place of <key>:`` in the place of that one line (indented
+  or not), and ``<file>, at the end`` at the end of the file.
 
 `python -m tests.tutorials` lists every block and what is done with it.
 """
@@ -170,11 +170,12 @@ def write(block: Block, root: Path, place: str) -> None:
     if where == "at the end":
         path.write_text("".join([*lines, block.text]))
         return
-    how, _, key = where.rpartition(" ")
-    found = [i for i, line in enumerate(lines) if line.strip() == key or (how != "under" and line.startswith(key))]
+    replaced = where.startswith("in place of ")
+    key = where.removeprefix("in place of ").removeprefix("under ")
+    fits = [line.lstrip().startswith(key) if replaced else line.strip() == key for line in lines]
+    found = [number for number, fitting in enumerate(fits) if fitting]
     assert len(found) == 1, f"{place}: {len(found)} lines of {name} are {key}"
-    assert how in ("under", "in place of"), f"{place}: {where}"
-    lines[found[0] : found[0] + 1] = [lines[found[0]], block.text] if how == "under" else [block.text]
+    lines[found[0] : found[0] + 1] = [block.text] if replaced else [lines[found[0]], block.text]
     path.write_text("".join(lines))
 
 
