@@ -22,7 +22,8 @@ rule train:
     params:
         settings=settings(steps.train_settings),
         digest=by_run(digests.train_digest),
+        verb=lambda wildcards, input: "import" if "weights" in input.keys() else "train",  # with `input`: untracked
     message:
-        "train {wildcards.method} on {wildcards.benchmark}, seed {wildcards.seed} ({wildcards.protocol})"
+        "{params.verb} {wildcards.method} on {wildcards.benchmark}, seed {wildcards.seed} ({wildcards.protocol})"
     script:
         "../workflow_scripts/train.py"

@@ -367,6 +367,15 @@ def test_latex_is_balanced_escaped_and_ruled():
     assert all(line.endswith(r"\\") for line in body)
 
 
+def test_latex_shrinks_a_table_that_is_too_wide_and_blows_none_up():
+    assert r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%" in to_latex(table(), "x")
+
+
+def test_a_table_shows_the_sets_it_names_and_marks_averages_by_all():
+    found = table(shown=["tin"], labels={"far": "Mean far"})
+    assert list(dict.fromkeys(column.group for column in found.columns)) == ["ID", "Tiny", "Average near", "Mean far*"]
+
+
 def test_latex_head_spans_the_columns_of_each_set():
     latex = to_latex(table(), "x")
     spans = [int(n) for n in re.findall(r"\\multicolumn\{(\d)\}", latex)]

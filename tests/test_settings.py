@@ -294,6 +294,20 @@ def test_a_config_that_does_not_fit_is_refused(tmp_path, config, message):
         ({"tables.main.methods": ["edge"]}, "study.yaml.tables.main.methods names 'edge': known: adapt, plain"),
         ({"tables.main.scores": ["knn"]}, "study.yaml.tables.main.scores names 'knn': did you mean 'knn10'?"),
         ({"tables.main.metrics": ["auroc", "fpr"]}, "study.yaml.tables.main.metrics.1 is 'fpr': did you mean 'fpr95'?"),
+        (
+            {"tables.main.sets": ["digit_held_out"]},
+            "tables.main.sets names 'digit_held_out': did you mean 'digits_held",
+        ),
+        ({"tables.main.labels": {"plane": "Ours"}}, "tables.main.labels names 'plane': did you mean 'plain'?"),
+        ({"tables.main.order": ["plane"]}, "study.yaml.tables.main.order names 'plane': did you mean 'plain'?"),
+        (
+            {"tables.main.kind": "cost", "tables.main.sets": ["digits_held_out"]},
+            "tables.main has sets, which a table of kind cost cannot take: leave it out",
+        ),
+        (
+            {"tables.main.kind": "published", "tables.main.labels": {"plain": "Ours"}},
+            "tables.main has labels, which a table of kind published cannot take: leave it out",
+        ),
         ({"figures.curves.kind": "training_curve"}, "curves.kind is 'training_curve': did you mean 'training_curves'?"),
         ({"figures.curves.sets": ["digit_held_out"]}, "curves.sets names 'digit_held_out': did you mean 'digits_held"),
         ({"figures.curves.seed": 7}, "study.yaml.figures.curves.seed is 7, config.seeds has [0, 1]"),
@@ -324,6 +338,17 @@ def test_a_config_that_does_not_fit_is_refused(tmp_path, config, message):
 )
 def test_a_paper_that_does_not_fit_is_refused(tmp_path, changes, message):
     assert message in refusal(tmp_path, changes)
+
+
+def test_a_table_has_names_order_and_sets_of_its_own_and_still_tells_of_the_sets_behind_its_averages(tmp_path):
+    own = {"labels": {"adapt": "Ours", "uniform_noise": "Noise"}, "order": ["adapt"], "sets": ["uniform_noise"]}
+    study = study_of(tmp_path, {f"tables.main.{key}": value for key, value in own.items()})
+    told = outputs.table_settings(study, "study", study.papers["study"]["tables"]["main"])
+    assert told["methods"] == [["adapt", "Ours"], ["plain", "Label of plain"]]
+    assert told["shown"] == ["uniform_noise"]
+    assert [part["title"] for part in told["sets"]] == ["Noise", "Digits 1, 7, 9"]  # the average of near has the second
+    study = study_of(tmp_path)
+    assert "shown" not in outputs.table_settings(study, "study", study.papers["study"]["tables"]["main"])
 
 
 # The digits are stood in for by sets of other sizes

@@ -63,6 +63,7 @@ def test_another_checkpoint_than_the_paper_says_stops_its_run(checkpoint, tmp_pa
     done = snakemake(tmp_path, f"{RUN}/model.safetensors")
     assert done.returncode != 0
     assert f"the paper says {'0' * 64}" in done.stdout
+    assert "import theirs on digits, seed 0 (corrected)" in done.stdout
     assert not (tmp_path / RUN / "model.safetensors").exists()
 
 

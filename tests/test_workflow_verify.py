@@ -173,6 +173,7 @@ def test_a_damaged_table_says_which_link_of_it_does_not_hold(inside):
         f"{EVALUATION}/scores/digits/test.h5",
     }
     assert f"CHANGED: {FEATURES} was changed" in text
+    assert f"or delete it and ask for it by its path, which makes it again: snakemake {FEATURES}." in text
 
 
 def test_the_target_fails_on_a_flipped_byte_and_starts_no_job_that_would_repair_it(folder):

@@ -8,9 +8,9 @@ What a block's fence says, decides what is done with it:
 * ``text`` after ``bash``: lines which its output holds in this order; ``...`` stands for anything within a line, and
   alone on a line for any lines.
 * any other language with ``title="<file>"``: the file is written; it must not have been there. ``<file>, under <key>:``
-  puts the block below the only line of that key, ``<file>, in place of <key>:`` in the place of that one line, and
-  ``<file>, at the end`` at the end of the file. Of several keys (``under evaluate: digits8:``) each is the next line of
-  its name after the one before.
+  puts the block below the only line of that key, ``<file>, in place of <key>:`` in the place of that one line (indented
+  or not), and ``<file>, at the end`` at the end of the file. Of several keys (``under evaluate: digits8:``) each is the
+  next line of its name after the one before.
 
 `python -m tests.tutorials` lists every block and what is done with it.
 """
@@ -173,15 +173,13 @@ def write(block: Block, root: Path, place: str) -> None:
         return
     order = re.fullmatch(r"(under|in place of) (.+)", where)
     assert order, f"{place}: {where}"
-    how, keys = order[1], order[2].split()
-    found = [
-        i for i, line in enumerate(lines) if line.strip() == keys[0] or (how != "under" and line.startswith(keys[0]))
-    ]
-    assert len(found) == 1, f"{place}: {len(found)} lines of {name} are {keys[0]}"
-    line = found[0]
+    replaced, keys = order[1] != "under", re.findall(r"\S[^:]*:", order[2])
+    fits = [line.lstrip().startswith(keys[0]) if replaced else line.strip() == keys[0] for line in lines]
+    assert sum(fits) == 1, f"{place}: {sum(fits)} lines of {name} are {keys[0]}"
+    number = fits.index(True)
     for key in keys[1:]:
-        line = next(i for i in range(line + 1, len(lines)) if lines[i].split()[:1] == [key])
-    lines[line : line + 1] = [lines[line], block.text] if how == "under" else [block.text]
+        number = next(i for i in range(number + 1, len(lines)) if lines[i].lstrip().startswith(key))
+    lines[number : number + 1] = [block.text] if replaced else [lines[number], block.text]
     path.write_text("".join(lines))
 
 

@@ -32,7 +32,8 @@ def _show(entry: dict, table: Path, rows: list[list[str]]) -> None:
 
 def _rows(entry: dict, path: Path) -> list[list[str]]:
     """One column an OOD set or group, its metrics joined by slashes."""
-    keys = [f"set:{part['name']}" for part in entry["sets"]] + [f"group:{group}" for group in entry["groups"]]
+    shown = entry.get("shown", [part["name"] for part in entry["sets"]])
+    keys = [f"set:{name}" for name in shown] + [f"group:{group}" for group in entry["groups"]]
     head = ["method", "score", "ID", *(key.split(":")[1].replace("_", " ") for key in keys)]
     return [head] + [
         [row["method"], row["score"], _percent(row["id:mean"])]

@@ -56,7 +56,7 @@ def _short(layout: str, caption: list[str], head: list[str], body: list[str]) ->
         r"\begin{table}",
         r"\centering",
         *caption,
-        r"\resizebox{\linewidth}{!}{%",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",  # too wide: shrunk; never blown up
         rf"\begin{{tabular}}{{{layout}}}",
         r"\toprule",
         *head,

@@ -45,13 +45,13 @@ def figure_problems(study: Study, name: str, paper: Mapping[str, Any]) -> Iterat
         yield from _network_scores(study, place, figure)
         if figure["benchmark"] in study.evaluate and figure["benchmark"] in study.benchmarks:
             yield from _benchmarks(study, place, figure)
-            yield from _names(study, place, figure)
+            yield from name_problems(study, place, figure)
             yield from _parts(study, place, figure)
             yield from _panels(study, place, figure)
 
 
-def _record(figure: Figure) -> Mapping[str, Any]:
-    return registry.records("reporting.figures")[figure["kind"]]
+def _record(entry: Figure) -> Mapping[str, Any]:
+    return (registry.records("reporting.tables") | registry.records("reporting.figures"))[entry["kind"]]
 
 
 def _options(study: Study, place: str, figure: Figure) -> Iterator[str]:
@@ -92,8 +92,8 @@ def _benchmarks(study: Study, place: str, figure: Figure) -> Iterator[str]:
             yield f"{place}.also_on names {name}, which is {task}: one figure shows benchmarks of one task"
 
 
-def _names(study: Study, place: str, figure: Figure) -> Iterator[str]:
-    """Own names and an order are for what the figure can show."""
+def name_problems(study: Study, place: str, figure: Figure) -> Iterator[str]:
+    """Own names and an order are for what the figure, or table, can show."""
     methods, benchmark = study.evaluate[figure["benchmark"]], study.benchmarks[figure["benchmark"]]
     known = {*methods, *benchmark["ood"], *(score for scores in methods.values() for score in scores)}
     for name in figure.get("order", ()):
@@ -101,7 +101,7 @@ def _names(study: Study, place: str, figure: Figure) -> Iterator[str]:
     groups = {group for part in benchmark["ood"].values() for group in part["groups"]}
     candidates = benchmark.get("outlier_selection", {}).get("candidates", ())
     classes = study.catalog.get(benchmark["in_distribution"]["dataset"], {"classes": []})["classes"]
-    shown = classes if "classes" in _record(figure)["parameters"] else ()
+    shown = classes if "classes" in _record(figure).get("parameters", ()) else ()
     if "also_on" in figure:
         more = [study.benchmarks[name]["ood"] for name in figure["also_on"] if name in study.benchmarks]
         known |= {figure["benchmark"], *figure["also_on"], *(dataset for ood in more for dataset in ood)}

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from methods import registry
-from methods.settings.check_figures import figure_problems
+from methods.settings.check_figures import figure_problems, name_problems
 from methods.settings.check_sets import benchmark_problems, share, unknown
 from methods.settings.dilation import dilation_problems
 from methods.settings.imports import checkpoint_problems
@@ -195,10 +195,23 @@ def _outputs(study: Study) -> Iterator[str]:
         for kind in ("tables", "figures"):
             for key, entry in paper[kind].items():
                 yield from _entry(study, f"papers/{name}.yaml.{kind}.{key}", entry)
-        for table in paper["tables"].values():
+        for key, table in paper["tables"].items():
+            yield from _table(study, f"papers/{name}.yaml.tables.{key}", table)
             if output_record(table).get("published_values"):
                 yield from library_problems(table.get("published", name))
         yield from figure_problems(study, name, paper)
+
+
+def _table(study: Study, place: str, table: Mapping[str, Any]) -> Iterator[str]:
+    """Own names, order and sets are for kinds that show methods, scores and sets as the entry has them."""
+    record = output_record(table)
+    if table["benchmark"] in study.evaluate and table["benchmark"] in study.benchmarks:
+        yield from name_problems(study, place, table)
+    fixed = record.get("published_values") or record["needs"] == "dilation"
+    ignored = [*(("labels", "order") if fixed else ()), *(() if record.get("column_a_set") else ("sets",))]
+    for key in ignored:
+        if key in table:
+            yield f"{place} has {key}, which a table of kind {table['kind']} cannot take: leave it out"
 
 
 def _entry(study: Study, place: str, entry: Mapping[str, Any]) -> Iterator[str]:

@@ -30,7 +30,7 @@ def table_settings(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[s
     common = {
         **entry,
         "runs": [[run.method, run.protocol, run.seed] for run in runs],
-        "methods": [[m, study.recipes[m, entry["benchmark"]]["label"]] for m in _methods(study, paper, entry)],
+        "methods": [[m, _label(study, entry, m)] for m in _methods(study, paper, entry)],
         "seeds": study.config["seeds"],
     }
     if output_record(entry)["needs"] == "cost":
@@ -41,21 +41,39 @@ def table_settings(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[s
         **_scores(study, paper, entry),
         "title": benchmark["title"],
         "task": benchmark["task"],
-        "sets": [_set(study, entry["benchmark"], name) for name in benchmark["ood"]],
+        **_sets(study, entry),
         "left_out": _left_out(study, paper, entry),
         "left_out_scores": _left_out_scores(study, paper, entry),
         "tuning": _tuning(study, paper, entry),
         "imported": [label for m, label in common["methods"] if "checkpoint" in study.recipes[m, entry["benchmark"]]],
-        "precision": _precision(study, entry["benchmark"], _methods(study, paper, entry)),
+        "precision": _precision(study, entry, _methods(study, paper, entry)),
         **_exposure(study, paper, entry),
-        **_random_views(study, runs),
+        **_random_views(study, entry, runs),
         **(published.concerning(study, paper, entry) if output_record(entry).get("published_values") else {}),
     }
 
 
-def _precision(study: Study, benchmark: str, methods: list[str]) -> str:
+def _label(study: Study, entry: Mapping[str, Any], method: str) -> str:
+    """How a table calls a method."""
+    return figures.label(entry, method, study.recipes[method, entry["benchmark"]]["label"])
+
+
+def _sets(study: Study, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """``sets`` that a table concerns; ``shown`` are those with columns, where it names them.
+
+    Sets behind the average of a group are told about as well, for one that stands in for another marks the average.
+    """
+    ood = study.benchmarks[entry["benchmark"]]["ood"]
+    named = entry.get("sets", list(ood))
+    averaged = [name for name, part in ood.items() if set(part["groups"]) & set(entry.get("groups", ()))]
+    sets = [_set(study, entry["benchmark"], name) for name in dict.fromkeys([*named, *averaged])]
+    titled = [{**part, "title": figures.label(entry, part["name"], part["title"])} for part in sets]
+    return {"sets": titled, **({"shown": named} if "sets" in entry else {})}
+
+
+def _precision(study: Study, entry: Mapping[str, Any], methods: list[str]) -> str:
     """Arithmetic of the trainings shown; by method where it differs."""
-    found = {study.recipes[method, benchmark]["label"]: study.precision(method, benchmark) for method in methods}
+    found = {_label(study, entry, method): study.precision(method, entry["benchmark"]) for method in methods}
     kinds = list(dict.fromkeys(found.values()))
     if len(kinds) == 1:
         return kinds[0]
@@ -172,12 +190,12 @@ def _methods(study: Study, paper: str, entry: Mapping[str, Any]) -> list[str]:
     return figures.ordered(entry, whole)
 
 
-def _random_views(study: Study, runs: list[Run]) -> dict[str, Any]:
+def _random_views(study: Study, entry: Mapping[str, Any], runs: list[Run]) -> dict[str, Any]:
     """``random_views``: labels of runs whose OOD images are evaluated through random views, and whether ID ones are."""
     ood = study.ood_sets(runs[0].benchmark)
     parts = [(name, part["split"]) for name, part in ood.items()]
     seen = [run for run in runs if any(steps.evaluation_views(study, run, *part) for part in parts)]
-    labels = list(dict.fromkeys(f"{study.recipe(run)['label']} ({run.protocol})" for run in seen))
+    labels = list(dict.fromkeys(f"{_label(study, entry, run.method)} ({run.protocol})" for run in seen))
     if not labels:
         return {}
     inside = study.benchmarks[runs[0].benchmark]["released_id_transform"] == "random"
@@ -200,7 +218,7 @@ def _left_out(study: Study, paper: str, entry: Mapping[str, Any]) -> list[list[s
     benchmark = entry["benchmark"]
     chosen = set(entry.get("methods", study.papers[paper]["recipes"]))
     gone = {m: dataset for (name, m), dataset in study.left_out.items() if name == benchmark and m in chosen}
-    return [[study.recipes[m, benchmark]["label"], study.catalog[dataset]["title"]] for m, dataset in gone.items()]
+    return [[_label(study, entry, m), study.catalog[dataset]["title"]] for m, dataset in gone.items()]
 
 
 def _left_out_scores(study: Study, paper: str, entry: Mapping[str, Any]) -> list[list[str]]:
@@ -208,7 +226,7 @@ def _left_out_scores(study: Study, paper: str, entry: Mapping[str, Any]) -> list
     benchmark, methods = entry["benchmark"], _methods(study, paper, entry)
     shown = entry.get("scores", list(study.papers[paper]["scores"]))
     return [
-        [study.scores[score].get("label", score), study.recipes[method, benchmark]["label"], reason]
+        [figures.label(entry, score, study.scores[score].get("label", score)), _label(study, entry, method), reason]
         for method in methods
         for score, reason in study.left_out_scores.get((benchmark, method), {}).items()
         if score in shown
@@ -220,7 +238,7 @@ def _tuning(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[str, Any
     sets = [study.catalog[name]["title"] for name in study.ood_validation(entry["benchmark"])]
     shown = {name: study.scores[name] for name, _ in _scores(study, paper, entry)["scores"]}
     untuned = [
-        [score.get("label", name), {key: score[key] for key in score["tune"]}]
+        [figures.label(entry, name, score.get("label", name)), {key: score[key] for key in score["tune"]}]
         for name, score in shown.items()
         if "tune" in score and not sets
     ]

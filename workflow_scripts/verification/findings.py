@@ -59,6 +59,11 @@ def short(sha256: str) -> str:
     return sha256[:12] or "none"
 
 
+def anew(path: object) -> str:
+    """What makes a file again: other targets do not miss one that all its readers have read already."""
+    return f"delete it and ask for it by its path, which makes it again: snakemake {path}"
+
+
 def changed(path: object, claims: list[Claim], found: str) -> Finding:
     """A file whose bytes are not what ``claims``, all of one file, say."""
     first, role = claims[0], ", ".join(sorted({claim.role for claim in claims if claim.role}))
@@ -66,7 +71,7 @@ def changed(path: object, claims: list[Claim], found: str) -> Finding:
     more = f" and {len(witnesses) - 1} more" if len(witnesses) > 1 else ""
     read = f", which read it as {first.role}," if first.role else ""
     says = f"{path} was changed: {first.witness}{read}{more} recorded sha256 {short(first.sha256)}, the file has "
-    advice = f"bring back the original of {path}, or delete it and run the same command again"
+    advice = f"bring back the original, or {anew(path)}"
     return Finding("changed", first.key, role, witnesses, first.sha256, found, f"{says}{short(found)}", advice)
 
 
@@ -76,7 +81,7 @@ def stale(path: object, child: object, claim: Claim, found: str) -> Finding:
         f"{child} was made from another {claim.role or 'version'} than {path}: it recorded sha256 "
         f"{short(claim.sha256)}, the file has {short(found)}, as others confirm"
     )
-    advice = f"delete {child} and run the same command again"
+    advice = anew(child)
     return Finding("stale", claim.witness, claim.role, (claim.key,), claim.sha256, found, says, advice)
 
 
@@ -93,11 +98,11 @@ def gone(child: str, child_path: object, places: tuple[str, ...], role: str, rec
     says = (
         f"{child_path} read a file as {role} that is not there {where} (recorded sha256 {short(recorded)}, found none)"
     )
-    advice = f"bring it back, or delete {child_path} and run the same command again"
+    advice = f"bring that file back, or delete {child_path} and have it made again: snakemake {child_path}"
     return Finding("missing", child, role, (child,), recorded, "", says, advice)
 
 
 def unreadable(key: str, path: object, why: str) -> Finding:
     """A file whose record cannot be read."""
-    advice = f"delete {path} and run the same command again"
+    advice = anew(path)
     return Finding("unreadable", key, "", (), "", "", f"{path} {why}", advice)

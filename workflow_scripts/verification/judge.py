@@ -158,7 +158,7 @@ class Judgement:
             flaw = ("changed", says) if says else None
         self.links += 1
         if flaw:
-            advice = f"replace what is wrong, or delete {path} and run the same command again"
+            advice = f"replace what is wrong, or {findings.anew(path)}"
             sha256 = evidence.sha256[place.key]
             self._add(Finding(flaw[0], place.key, "", ("the catalog",), "", sha256, f"{path} {flaw[1]}", advice))
 

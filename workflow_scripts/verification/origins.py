@@ -66,5 +66,5 @@ def source_flaw(study: Study, place: Place, manifest: Path) -> Flaw | None:
             for _ in tree.read(name for name in tree.names() if name in content["files"]):
                 pass  # comparing is done while reading
     except ReproError as error:
-        return "changed", f"does not fit what lies in the folder: {error}"
+        return "changed", f"does not fit what lies in the folder: {str(error).rstrip('.')}"
     return None

@@ -34,13 +34,18 @@ def add_methods(table: Table, settings: Mapping[str, Any], runs: RunRows) -> Tab
     return table
 
 
+def shown_sets(settings: Mapping[str, Any]) -> list[str]:
+    """OOD sets that have columns: those that the table names, else all."""
+    return list(settings.get("shown", [part["name"] for part in settings["sets"]]))
+
+
 def target_title(settings: Mapping[str, Any], level: str, name: str) -> str:
     """How a column calls a set or the average of a group, with a star where a set stands in for another."""
     if level == "set":
         part = next(part for part in settings["sets"] if part["name"] == name)
         return part["title"] + ("*" if part["relation"] else "")
     mark = "*" if any(part["relation"] and name in part["groups"] for part in settings["sets"]) else ""
-    return f"Average {name}{mark}"
+    return settings.get("labels", {}).get(name, f"Average {name}") + mark
 
 
 def metric_columns(settings: Mapping[str, Any], key: str, title: str) -> list[Column]:

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from methods.reporting.tables.detection import add_methods, metric_columns, target_title
+from methods.reporting.tables.detection import add_methods, metric_columns, shown_sets, target_title
 from methods.reporting.tables.parts import Column, RunRows, Table
 from methods.reporting.tables.words import detection_caption, detection_notes, id_column
 
-RECORD = {"title": "Methods and scores against OOD sets", "needs": "metrics"}
+RECORD = {"title": "Methods and scores against OOD sets", "needs": "metrics", "column_a_set": True}
 
 
 def make(settings: Mapping[str, Any], runs: RunRows) -> Table:
@@ -23,7 +23,7 @@ def make(settings: Mapping[str, Any], runs: RunRows) -> Table:
 
 def _columns(settings: Mapping[str, Any]) -> list[Column]:
     name = "mAP" if settings["task"] == "multi_label" else "Acc."
-    targets = [("set", part["name"]) for part in settings["sets"]]
+    targets = [("set", name) for name in shown_sets(settings)]
     targets += [("group", group) for group in settings["groups"]]
     columns = [Column("id", "ID", name, 0)]
     for level, target in targets:

@@ -7,7 +7,12 @@ from methods.metrics.seeds import Spread, spread
 from methods.reporting.tables import main
 from methods.reporting.tables.parts import Column, RunRows, Table
 
-RECORD = {"title": "Released against corrected protocol", "needs": "metrics", "both_protocols": True}
+RECORD = {
+    "title": "Released against corrected protocol",
+    "needs": "metrics",
+    "both_protocols": True,
+    "column_a_set": True,
+}
 
 _SIDES = ("released", "corrected")
 

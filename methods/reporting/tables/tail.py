@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from methods.reporting.tables.detection import add_methods, metric_columns, target_title
+from methods.reporting.tables.detection import add_methods, metric_columns, shown_sets, target_title
 from methods.reporting.tables.parts import Column, RunRows, Table
 from methods.reporting.tables.words import detection_caption, detection_notes
 
 RECORD = {
     "title": "Methods and scores on all, head and tail ID",
     "needs": "metrics",
+    "column_a_set": True,
     "tasks": ["multi_label"],
     "benchmark_keys": ["head_classes"],
 }
@@ -28,7 +29,7 @@ def make(settings: Mapping[str, Any], runs: RunRows) -> Table:
 
 def _columns(settings: Mapping[str, Any]) -> list[Column]:
     targets = [("group", group) for group in settings["groups"]]
-    targets = targets or [("set", part["name"]) for part in settings["sets"]]
+    targets = targets or [("set", name) for name in shown_sets(settings)]
     columns = []
     for level, target in targets:
         title = target_title(settings, level, target)
