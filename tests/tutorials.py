@@ -173,7 +173,8 @@ def write(block: Block, root: Path, place: str) -> None:
         return
     order = re.fullmatch(r"(under|in place of) (.+)", where)
     assert order, f"{place}: {where}"
-    replaced, keys = order[1] != "under", re.findall(r"\S[^:]*:", order[2])
+    replaced, whole = order[1] != "under", order[2]
+    keys = [whole] if any(line.lstrip().startswith(whole) for line in lines) else re.findall(r"\S[^:]*:", whole)
     fits = [line.lstrip().startswith(keys[0]) if replaced else line.strip() == keys[0] for line in lines]
     assert sum(fits) == 1, f"{place}: {sum(fits)} lines of {name} are {keys[0]}"
     number = fits.index(True)
