@@ -26,7 +26,23 @@ def test_a_changed_value_is_told_by_its_key():
 
 
 def test_a_key_that_came_or_went_is_told():
-    assert why(changed(['{"a":1,"b":2}'], ['{"b":2,"c":[3]}']), True) == "settings: without a, c.0 3, new"
+    assert why(changed(['{"a":1,"b":2}'], ['{"b":2,"c":[3]}']), True) == "settings: without a, c [3], new"
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "words"),
+    [
+        ('["a","c"]', '["a","b","c"]', 'sets "b", new'),
+        ('["a","b","c"]', '["b"]', 'without sets "a", without sets "c"'),
+        ('[["m",0]]', '[["m",0],["m",1]]', 'sets ["m", 1], new'),
+        ("[1,1]", "[2,2]", "sets [1, 1] -> [2, 2]"),
+        ("[1]", "[1,1]", "sets [1] -> [1, 1]"),
+        ('["a","b"]', '["b","a"]', 'sets ["a", "b"] -> ["b", "a"]'),
+        ('[{"k":1}]', '[{"k":2}]', "sets.0.k 1 -> 2"),
+    ],
+)
+def test_what_came_into_a_list_or_went_is_told_not_how_the_rest_moved(before, now, words):
+    assert why(changed([f'{{"sets":{before}}}'], [f'{{"sets":{now}}}']), True) == f"settings: {words}"
 
 
 def test_of_many_changed_keys_the_first_are_named_and_the_rest_counted():
