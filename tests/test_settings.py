@@ -849,6 +849,22 @@ def test_an_ood_set_that_is_not_brought_is_noted_and_stays_as_a_column(tmp_path)
     assert drawable == {"all_sets": True, "textures": False}
 
 
+def test_a_set_that_is_missing_in_many_places_is_told_in_few_words(tmp_path):
+    recipes = {"recipes.edge2": {**PAPER["recipes"]["edge"], "label": "Other"}}
+    method = {"evaluate.mosaics.edge2": ["joint_energy"]}
+    ood = {"benchmarks.digits.ood.dtd_mini": {"split": "test", "groups": ["far"]}}
+    more = {"benchmarks.mosaics.ood.dtd_mini": {"split": "test", "groups": ["far"]}}
+    study = absent_study(
+        tmp_path, ANY_SIZE | recipes | method | ood | more, {"datasets.unavailable": ["photo_mosaics"]}
+    )
+    assert study.notices == [
+        f"the OOD set dtd_mini of digits is not available here: {BRING}",
+        "edge, edge2 are left out on mosaics, their outlier set photo_mosaics is not available here "
+        "(config.datasets.unavailable)",
+        "the OOD set dtd_mini of mosaics is not available here (see above)",
+    ]
+
+
 def test_an_absent_set_leaves_out_what_two_papers_make_of_it(tmp_path):
     document = {"papers": ["demo", guest_paper(tmp_path, use="demo")], "datasets": {"unavailable": ["digits"]}}
     study = load_study(document)

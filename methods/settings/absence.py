@@ -22,6 +22,18 @@ def leave_out_what_is_absent(study: Study) -> None:
             _drop_methods(study, name)
             _drop_scores(study, name)
             _note_ood_sets(study, name)
+    remedies = {_why(study, dataset) for dataset, _ in study.absent}
+    study.notices[:] = _told_once(study.notices, remedies)
+
+
+def _told_once(notices: list[str], remedies: set[str]) -> list[str]:
+    """The notices, with a remedy only where it stands first: one set can be missing in a dozen places."""
+    told, said = [], set()
+    for notice in notices:
+        remedy = next((remedy for remedy in remedies if notice.endswith(remedy)), "")
+        told.append(f"{notice.removesuffix(remedy)} (see above)" if remedy in said else notice)
+        said |= {remedy} - {""}
+    return told
 
 
 def _splits(study: Study) -> Iterator[tuple[str, str]]:
@@ -64,17 +76,21 @@ def _drop_methods(study: Study, name: str) -> None:
     exposure = study.benchmarks[name].get("outlier_exposure")
     if exposure is None or study.available(exposure["dataset"], exposure["split"]):
         return
-    dataset = exposure["dataset"]
+    dataset, gone = exposure["dataset"], []
     for method in list(study.evaluate[name]):
         if "checkpoint" in study.recipes[method, name]:
             continue
         if records("objectives")[study.recipes[method, name]["objective"]["name"]]["needs_outliers"]:
-            study.notices.append(
-                f"{method} is left out on {name}, its outlier set {dataset} is not available here{_why(study, dataset)}"
-            )
+            gone.append(method)
             study.left_out[name, method] = dataset
             for evaluate in _evaluations(study):
                 evaluate.get(name, {}).pop(method, None)
+    if gone:
+        verb, whose = ("is", "its") if len(gone) == 1 else ("are", "their")
+        study.notices.append(
+            f"{', '.join(gone)} {verb} left out on {name}, {whose} outlier set {dataset} is not available here"
+            f"{_why(study, dataset)}"
+        )
 
 
 def _drop_scores(study: Study, name: str) -> None:
