@@ -182,6 +182,19 @@ def test_one_line_a_job_with_its_time_and_what_is_left(shown, monkeypatch):
     assert "score a/test" in lines[1]
 
 
+def test_a_dry_run_on_a_cluster_counts_its_submissions():
+    made = Display(io.StringIO(), dry=True)
+    made.take(event("run_info", stats={"score": 2, "train": 1, "total": 3}))
+    made.take(job(1, rule="train"))
+    made.take(event("group_info", group_id="scores", jobs=[]))
+    for number in (2, 3):
+        record = job(number)
+        record.indent = True
+        made.take(record)
+    made.close()
+    assert made.stream.getvalue().endswith("3 jobs would run in 2 submissions: 2 score, 1 train\n")
+
+
 def test_a_failed_job_is_told_with_its_log_and_what_to_do(shown, tmp_path):
     (tmp_path / "job.log").write_text("one\ntwo\n", encoding="utf-8")
     shown.take(event("run_info", stats={"score": 3, "total": 3}))
