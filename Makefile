@@ -74,9 +74,11 @@ format: env-dev  ## format Python and rules
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile rules
 
-docs: env  ## write the generated pages of docs/ again
-	$(BIN)/python -m methods.reporting.catalog_page > docs/.new && mv docs/.new docs/datasets.md
-	$(BIN)/python -m methods.reporting.score_page > docs/.new && mv docs/.new docs/scores.md
+docs: env-dev  ## write the generated pages and the picture of the rules anew, build the documentation into site/
+	$(BIN)/python -m methods.reporting.reference_pages docs/reference
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python docs/rule_graph.py docs/pictures/rules.svg
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "The documentation is in site/index.html."
 
 lock: env-dev  ## turn requirements*.in into pinned requirements*.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-annotate --no-header requirements.in -o requirements.txt

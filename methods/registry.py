@@ -16,7 +16,7 @@ from methods.errors import ReproError
 
 ROOT = Path(__file__).resolve().parent
 
-# What a record must say, by package; docs/guide.md explains the keys.
+# What a record must say, by package; the tutorials in docs/ explain the keys.
 KEYS = {
     "objectives": ("title", "paper", "tasks", "views", "needs_outliers", "needs", "gives", "protocols", "parameters"),
     "networks": ("title", "paper", "parameters"),

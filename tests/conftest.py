@@ -28,7 +28,6 @@ SLOW = (
     "test_workflow_figures",
     "test_workflow_pretrained",
     "test_site_browser",
-    "test_guide",
     "test_figures",
 )
 BUNDLE = Path(__file__).resolve().parents[2] / "shared" / "datasets"

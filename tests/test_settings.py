@@ -817,6 +817,16 @@ def test_methods_without_their_outliers_are_left_out_and_others_stay(tmp_path, c
     assert table["left_out"] == [["Label of EDGE", CATALOG[why.split()[0]]["title"]]]
 
 
+def test_methods_that_lack_one_set_share_a_notice_and_its_owner_is_told_of_once(tmp_path):
+    ood = {"benchmarks.digits.ood.dtd_mini": {"split": "test", "groups": ["far"]}}
+    more = {"recipes.other": {"extends": "edge", "label": "Other"}, "evaluate.mosaics.other": ["joint_energy"]}
+    study = absent_study(tmp_path, ANY_SIZE | BROUGHT | ood | more, {})
+    assert study.notices == [
+        f"the OOD set dtd_mini of digits is not available here: {BRING}",
+        "edge, other are left out on mosaics, their outlier set dtd_mini is not available here (see above)",
+    ]
+
+
 @pytest.mark.parametrize(("absent", "runs"), [("digits", 4), ("photo_mosaics", 6)])
 def test_what_is_left_out_changes_no_step_of_what_stays(tmp_path, absent, runs):
     left = everything(study_of(tmp_path, config={"datasets.unavailable": [absent]}))
@@ -847,22 +857,6 @@ def test_an_ood_set_that_is_not_brought_is_noted_and_stays_as_a_column(tmp_path)
         name: outputs.drawable(study, "study", entry) for name, entry in study.papers["study"]["figures"].items()
     }
     assert drawable == {"all_sets": True, "textures": False}
-
-
-def test_a_set_that_is_missing_in_many_places_is_told_in_few_words(tmp_path):
-    recipes = {"recipes.edge2": {**PAPER["recipes"]["edge"], "label": "Other"}}
-    method = {"evaluate.mosaics.edge2": ["joint_energy"]}
-    ood = {"benchmarks.digits.ood.dtd_mini": {"split": "test", "groups": ["far"]}}
-    more = {"benchmarks.mosaics.ood.dtd_mini": {"split": "test", "groups": ["far"]}}
-    study = absent_study(
-        tmp_path, ANY_SIZE | recipes | method | ood | more, {"datasets.unavailable": ["photo_mosaics"]}
-    )
-    assert study.notices == [
-        f"the OOD set dtd_mini of digits is not available here: {BRING}",
-        "edge, edge2 are left out on mosaics, their outlier set photo_mosaics is not available here "
-        "(config.datasets.unavailable)",
-        "the OOD set dtd_mini of mosaics is not available here (see above)",
-    ]
 
 
 def test_an_absent_set_leaves_out_what_two_papers_make_of_it(tmp_path):

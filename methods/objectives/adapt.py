@@ -1,8 +1,15 @@
 """ADAPT: learning from hard negative samples with several prototypes a class.
 
-Softplus keeps the logits of the likelihood positive; negatives enter with their value to the power 1 + beta, the extra
-factor without gradient, so that hard ones weigh more. The prototype contrast is softer the worse prototypes and samples
-are aligned.
+L = mean_i (log sum_j exp(w_ij s_ij) - sum_k q_ik s_ik) + lambda * L_con, with s_ij = softplus(z_i . p_j / tau).
+
+w_ij is 1 for the prototypes of the sample's class and (s_ij + 1e-10)^beta, without gradient, for all others, so that
+hard negatives weigh more; q_ik are the shares that Sinkhorn iterations give to the k best prototypes of its class.
+
+L_con = mean_j (log sum_{l != j} exp(p_j . p_l / t) - mean_k p_j . p_k / t), the last mean over the other prototypes
+of the class; t = base_temperature * (1 + base_alignment - a), a being the mean cosine of prototypes and the samples
+they get, so that it is softer the worse they are aligned.
+
+Prototypes move by p <- norm(m p + (1 - m) u), with u the sum of their samples, weighted by the shares.
 """
 
 from collections.abc import Mapping
@@ -33,54 +40,64 @@ RECORD = {
         "train_eval_norm": "mismatched",
     },
     "parameters": {
-        "prototypes_per_class": {"type": "integer", "minimum": 1, "default": 6, "description": "M"},
+        "prototypes_per_class": {
+            "type": "integer",
+            "minimum": 1,
+            "default": 6,
+            "description": "prototypes of each class, M",
+        },
         "top_k": {
             "type": "integer",
             "minimum": 1,
             "default": 5,
-            "description": "own prototypes kept a sample, k",
+            "description": "k: how many prototypes of its class a sample is pulled to; all of them if M is less",
         },
         "prototype_momentum": {
             "type": "number",
             "minimum": 0,
             "maximum": 1,
             "default": 0.999,
-            "description": "EMA momentum m",
+            "description": "m of the moving average by which prototypes follow their samples; 1 would hold them still",
         },
         "temperature": {
             "type": "number",
             "exclusiveMinimum": 0,
             "default": 0.1,
-            "description": "tau of the likelihood",
+            "description": "tau, by which cosines in the likelihood are divided",
         },
         "beta": {
             "type": "number",
             "minimum": 0,
             "default": 0.15,
-            "description": "exponent of the hard-negative weight",
+            "description": "exponent of the weight of hard negatives; 0 weighs all alike",
         },
-        "contrast_weight": {"type": "number", "minimum": 0, "default": 1.0, "description": "lambda"},
+        "contrast_weight": {
+            "type": "number",
+            "minimum": 0,
+            "default": 1.0,
+            "description": "lambda, weight of the prototype contrast L_con",
+        },
         "base_temperature": {
             "type": "number",
             "exclusiveMinimum": 0,
             "default": 0.4,
-            "description": "temperature at base alignment",
+            "description": "temperature of the prototype contrast where the alignment is base_alignment",
         },
         "base_alignment": {
             "type": "number",
             "default": 0.5,
-            "description": "alignment with the base temperature",
+            "description": "mean cosine of prototypes and their samples at which that temperature holds",
         },
         "contrast_temperature": {
             "type": ["number", "null"],
             "exclusiveMinimum": 0,
             "default": None,
-            "description": "fixed, instead of the adaptive one",
+            "description": "a fixed temperature of the prototype contrast; null for the adaptive one",
         },
         "logits": {
             "enum": ["softplus", "identity"],
             "default": "softplus",
-            "description": "of the likelihood; identity: cosine over tau, as in PALM (then beta is 0)",
+            "description": "s of cosine over tau: its softplus, or itself as in PALM (then beta is 0)",
         },
         "update_column_norm": {
             "type": "boolean",
@@ -91,13 +108,18 @@ RECORD = {
             "type": "number",
             "exclusiveMinimum": 0,
             "default": 0.05,
-            "description": "Sinkhorn regularisation",
+            "description": "regularisation of the Sinkhorn iterations; smaller makes shares sharper",
         },
-        "sinkhorn_rounds": {"type": "integer", "minimum": 1, "default": 3, "description": "Sinkhorn rounds"},
+        "sinkhorn_rounds": {
+            "type": "integer",
+            "minimum": 1,
+            "default": 3,
+            "description": "number of Sinkhorn iterations",
+        },
         "proto_init": {
             "enum": ["uniform01", "gaussian"],
             "default": "uniform01",
-            "description": "distribution of first prototypes",
+            "description": "what the numbers of the first prototypes are drawn from: uniform from 0 to 1, or normal",
         },
         "proto_grad": {
             "enum": ["through_ema", "learnable"],
@@ -111,7 +133,7 @@ _SHIFT = 1e-10  # keeps the power of the hard-negative weight differentiable at 
 
 
 class Adapt(MultiPrototype):
-    """ADAPT's logits, hard-negative factor and adaptive temperature."""
+    """Multi-prototype contrast with softplus logits, weights of hard negatives and an adaptive temperature."""
 
     def similarity(self, cosine: torch.Tensor) -> torch.Tensor:
         """s = softplus(z . p / tau), written as -log sigmoid(-.), which takes half the time on a CPU."""

@@ -25,8 +25,18 @@ RECORD = {
     "gives": ["logits"],
     "protocols": ["corrected"],
     "parameters": {
-        "gamma_positive": {"type": "number", "minimum": 0, "default": 1.0, "description": "power for labels there"},
-        "gamma_negative": {"type": "number", "minimum": 0, "default": 4.0, "description": "power for the others"},
+        "gamma_positive": {
+            "type": "number",
+            "minimum": 0,
+            "default": 1.0,
+            "description": "power of the weight of labels that are there",
+        },
+        "gamma_negative": {
+            "type": "number",
+            "minimum": 0,
+            "default": 4.0,
+            "description": "power of the weight of labels that are not there",
+        },
         "clip": {
             "type": "number",
             "minimum": 0,

@@ -1,7 +1,11 @@
 """CIDER: compactness and dispersion with one prototype a class (Ming et al., ICLR 2023).
 
-Samples move the prototype of their class one after the other, and that order counts; but only within a class. So the
-first sample of every class, then the second, ... are taken together: as many rounds as the fullest class has samples.
+L = w * tau / base_temperature * L_comp + L_dis. L_comp is the cross-entropy of z . mu_c / tau over classes c at the
+label; L_dis = mean_c log mean_{d != c} exp(mu_c . mu_d / tau) drives the prototypes apart.
+
+Every sample moves the prototype of its class, mu_y <- norm(alpha mu_y + (1 - alpha) z), one after the other, and that
+order counts; but only within a class. So the first sample of every class, then the second, ... are taken together: as
+many rounds as the fullest class has samples.
 """
 
 import math
@@ -31,15 +35,20 @@ RECORD = {
             "minimum": 0,
             "maximum": 1,
             "default": 0.95,
-            "description": "EMA momentum alpha",
+            "description": "alpha of the moving average by which prototypes follow their samples",
         },
-        "compactness_weight": {"type": "number", "minimum": 0, "default": 2.0, "description": "w"},
-        "temperature": {"type": "number", "exclusiveMinimum": 0, "default": 0.1, "description": "tau"},
+        "compactness_weight": {"type": "number", "minimum": 0, "default": 2.0, "description": "w, weight of L_comp"},
+        "temperature": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "default": 0.1,
+            "description": "tau, by which cosines are divided",
+        },
         "base_temperature": {
             "type": "number",
             "exclusiveMinimum": 0,
             "default": 0.07,
-            "description": "compactness is multiplied by tau over it; equal to tau: not at all",
+            "description": "L_comp is multiplied by tau over it; give it the value of tau for a factor of 1",
         },
         "update": {
             "enum": ["sequential", "batched_mean"],
@@ -51,7 +60,7 @@ RECORD = {
 
 
 class Cider(Objective):
-    """State: ``prototypes`` (C, D) unit rows and ``prototype_classes`` (C,)."""
+    """Compactness around one prototype a class; state: ``prototypes`` (C, D) unit rows, ``prototype_classes`` (C,)."""
 
     prototypes: torch.Tensor
     prototype_classes: torch.Tensor

@@ -26,8 +26,18 @@ RECORD = {
     "gives": ["logits"],
     "protocols": ["corrected"],
     "parameters": {
-        "max_margin": {"type": "number", "minimum": 0, "default": 0.5, "description": "margin of the rarest class"},
-        "scale": {"type": "number", "exclusiveMinimum": 0, "default": 30.0, "description": "factor of the logits"},
+        "max_margin": {
+            "type": "number",
+            "minimum": 0,
+            "default": 0.5,
+            "description": "margin of the rarest class, in logits",
+        },
+        "scale": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "default": 30.0,
+            "description": "factor by which logits are multiplied",
+        },
     },
 }
 

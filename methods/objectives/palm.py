@@ -1,4 +1,13 @@
-"""PALM: learning with mixtures of prototypes (Lu et al., ICLR 2024)."""
+"""PALM: learning with mixtures of prototypes (Lu et al., ICLR 2024).
+
+L = mean_i (log sum_j exp(s_ij) - sum_k q_ik s_ik) + lambda * L_con, with s_ij = z_i . p_j / tau for all prototypes;
+q_ik are the shares that Sinkhorn iterations give to the sample's k best prototypes of its class.
+
+L_con = mean_j (log sum_{l != j} exp(p_j . p_l / t) - mean_k p_j . p_k / t), the last mean over the other prototypes
+of the class; t is contrast_temperature.
+
+Prototypes move by p <- norm(m p + (1 - m) u), with u the mean of their samples, weighted by the shares.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,32 +34,42 @@ RECORD = {
         "checkpoint_rule": "best_train_loss",
     },
     "parameters": {
-        "prototypes_per_class": {"type": "integer", "minimum": 1, "default": 6, "description": "M"},
+        "prototypes_per_class": {
+            "type": "integer",
+            "minimum": 1,
+            "default": 6,
+            "description": "prototypes of each class, M",
+        },
         "top_k": {
             "type": "integer",
             "minimum": 1,
             "default": 5,
-            "description": "own prototypes kept a sample, k",
+            "description": "k: how many prototypes of its class a sample is pulled to; all of them if M is less",
         },
         "prototype_momentum": {
             "type": "number",
             "minimum": 0,
             "maximum": 1,
             "default": 0.999,
-            "description": "EMA momentum m",
+            "description": "m of the moving average by which prototypes follow their samples; 1 would hold them still",
         },
         "temperature": {
             "type": "number",
             "exclusiveMinimum": 0,
             "default": 0.1,
-            "description": "tau of the likelihood",
+            "description": "tau, by which cosines in the likelihood are divided",
         },
-        "contrast_weight": {"type": "number", "minimum": 0, "default": 1.0, "description": "lambda"},
+        "contrast_weight": {
+            "type": "number",
+            "minimum": 0,
+            "default": 1.0,
+            "description": "lambda, weight of the prototype contrast L_con",
+        },
         "contrast_temperature": {
             "type": "number",
             "exclusiveMinimum": 0,
             "default": 0.5,
-            "description": "temperature of the prototype contrast",
+            "description": "t, by which cosines in the prototype contrast are divided",
         },
         "update_column_norm": {
             "type": "boolean",
@@ -61,13 +80,18 @@ RECORD = {
             "type": "number",
             "exclusiveMinimum": 0,
             "default": 0.05,
-            "description": "Sinkhorn regularisation",
+            "description": "regularisation of the Sinkhorn iterations; smaller makes shares sharper",
         },
-        "sinkhorn_rounds": {"type": "integer", "minimum": 1, "default": 3, "description": "Sinkhorn rounds"},
+        "sinkhorn_rounds": {
+            "type": "integer",
+            "minimum": 1,
+            "default": 3,
+            "description": "number of Sinkhorn iterations",
+        },
         "proto_init": {
             "enum": ["uniform01", "gaussian"],
             "default": "uniform01",
-            "description": "distribution of first prototypes",
+            "description": "what the numbers of the first prototypes are drawn from: uniform from 0 to 1, or normal",
         },
         "proto_grad": {
             "enum": ["through_ema", "learnable"],
@@ -79,7 +103,7 @@ RECORD = {
 
 
 class Palm(MultiPrototype):
-    """PALM's logits and fixed temperature."""
+    """Multi-prototype contrast with cosines as logits and a fixed temperature."""
 
     def similarity(self, cosine: torch.Tensor) -> torch.Tensor:
         """s = z . p / tau."""

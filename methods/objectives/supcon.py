@@ -1,4 +1,8 @@
-"""Supervised contrastive learning (Khosla et al., NeurIPS 2020), the training behind SSD+ and KNN+."""
+"""Supervised contrastive learning (Khosla et al., NeurIPS 2020), the training behind SSD+ and KNN+.
+
+L = tau / base_temperature * mean_i l_i, with l_i = log sum_{j != i} exp(z_i . z_j / tau) - mean_k z_i . z_k / tau, i
+and j being all views of a batch, k the other views of the class of i.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,12 +23,17 @@ RECORD = {
     "protocols": ["corrected", "released"],
     "switches": {"cider_lr_epoch": "zero_based"},
     "parameters": {
-        "temperature": {"type": "number", "exclusiveMinimum": 0, "default": 0.1, "description": "tau"},
+        "temperature": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "default": 0.1,
+            "description": "tau, by which cosines are divided",
+        },
         "base_temperature": {
             "type": "number",
             "exclusiveMinimum": 0,
             "default": 0.07,
-            "description": "the loss is multiplied by tau over it; equal to tau: not at all",
+            "description": "the loss is multiplied by tau over it; give it the value of tau for a factor of 1",
         },
     },
 }

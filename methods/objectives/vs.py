@@ -26,7 +26,12 @@ RECORD = {
     "protocols": ["corrected"],
     "parameters": {
         "gamma": {"type": "number", "minimum": 0, "default": 0.3, "description": "power of the class sizes in D"},
-        "tau": {"type": "number", "minimum": 0, "default": 1.0, "description": "weight of the logarithm"},
+        "tau": {
+            "type": "number",
+            "minimum": 0,
+            "default": 1.0,
+            "description": "weight of the logarithm of the class's share",
+        },
     },
 }
 

@@ -1,16 +1,18 @@
-"""The page of data sets, made from the catalog: `python -m methods.reporting.catalog_page > docs/datasets.md`."""
+"""The page of data sets, made from the catalog and its schema."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from methods.data.catalog import Catalog, load_catalog, load_weights, owner_of
+from methods.data.catalog import Catalog, owner_of
 from methods.progress import readable_bytes
-from methods.reporting.pages import table
+from methods.reporting.pages import prose, table
+from methods.reporting.schema_page import record_sections
 
 _HEAD = """# Data sets
 
-Made from `resources/datasets.yaml` by `make docs`; do not edit. How sets are fetched, verified, taken from folders of
-yours or left out stands in [data.md](data.md).
+Made from `resources/datasets.yaml` and its schema by `make docs`; do not edit. How sets are fetched, verified, taken
+from folders of yours or left out stands in [Data](../data.md); [Add a dataset](../tutorials/add-a-dataset.md) adds
+one, and [Keys of a record](#keys-of-a-record) has what can be said of it.
 
 *Hash*: what verifies the file; "unknown" means that nobody published one, so the first download's is recorded in
 `data/datasets.lock.json` and checked from then on. *How to get it*: `fetched` needs nothing of you; `package` comes
@@ -22,12 +24,16 @@ def page(catalog: Catalog, weights: Catalog) -> str:
     """The whole page in Markdown."""
     parts = [_HEAD, table(_ROWS, (_row(catalog, name) for name in catalog))]
     parts += [_details(catalog, name) for name in catalog]
-    parts += ["## Pretrained weights\n", table(_WEIGHTS, (_weights_row(name, weights[name]) for name in weights))]
+    parts += ["## Pretrained weights\n", *(_weights(name, record) for name, record in weights.items()), ""]
+    parts += [_RECORD, record_sections()]
     return "\n".join(parts)
 
 
-_ROWS = ("name", "title", "labels", "pixels", "how to get it", "size", "stands in for")
-_WEIGHTS = ("name", "title", "file", "hash", "size", "terms")
+_RECORD = """## Keys of a record
+
+A set is a record under `datasets:` in `resources/datasets.yaml`, pretrained weights are one under `weights:`.
+"""
+_ROWS = ("name", "title", "labels", "pixels", "how to get it", "size")
 
 
 def _row(catalog: Catalog, name: str) -> list[str]:
@@ -36,12 +42,11 @@ def _row(catalog: Catalog, name: str) -> list[str]:
     relation = record.get("relation")
     return [
         f"[{name}](#{name})",
-        record["title"],
+        record["title"] + (f", {relation['kind']} of {relation['of']}" if relation else ""),
         record["task"].replace("_", " ") + (f", {len(record['classes'])} classes" if record["classes"] else ""),
         f"{size[0]}x{size[1]}" if size else "varies",
         _way(catalog, name),
         _total(catalog[owner_of(catalog, name)]["files"]),
-        f"{relation['of']} ({relation['kind']})" if relation else "",
     ]
 
 
@@ -63,10 +68,11 @@ def _total(files: Iterable[Mapping[str, Any]]) -> str:
 
 def _details(catalog: Catalog, name: str) -> str:
     record = catalog[name]
-    lines = [f"## {name}\n", f"{record['title']}. {record.get('notes', '')}".strip() + "\n"]
-    lines += [f"*Bring it*: {record['bring']}.\n"] if "bring" in record else []
-    lines += [f"*Files of* {record['files_of']}.\n"] if "files_of" in record else []
-    lines += [f"*Same pictures as* {record['same_pictures_as']}.\n"] if "same_pictures_as" in record else []
+    lines = [f"## {name}\n", f"{record['title']}. {prose(record.get('notes', ''))}".strip() + "\n"]
+    lines += [f"*Bring it*: {prose(record['bring'])}.\n"] if "bring" in record else []
+    lines += [f"*Files of* [{record['files_of']}](#{record['files_of']}).\n"] if "files_of" in record else []
+    other = record.get("same_pictures_as")
+    lines += [f"*Same pictures as* [{other}](#{other}).\n"] if other else []
     lines += [f"* `{file['name']}`: {_file(file)}" for file in record["files"]]
     lines += [""] if record["files"] else []
     lines += [f"* split `{split}`: {_split(part)}" for split, part in record["splits"].items()]
@@ -77,7 +83,8 @@ def _details(catalog: Catalog, name: str) -> str:
 def _file(file: Mapping[str, Any]) -> str:
     if "package" in file:
         return f"`{file['package']['path']}` of the Python package {file['package']['name']}, by its decoded content"
-    return f"{_total([file]).replace('1 unknown', 'size unknown')}, {_hash(file)}, {', '.join(file['urls'])}"
+    urls = (f"<{url}>" for url in file["urls"])
+    return ", ".join([_total([file]).replace("1 unknown", "size unknown"), _hash(file), *urls])
 
 
 def _hash(file: Mapping[str, Any]) -> str:
@@ -94,17 +101,10 @@ def _split(part: Mapping[str, Any]) -> str:
         facts.append(
             ", ".join(f"{key.replace('_', ' ')} {str(value).replace('_', ' ')}" for key, value in rule.items())
         )
-    return "; ".join(facts) + (f". {part['notes']}" if "notes" in part else "")
+    return "; ".join(facts) + (f". {prose(part['notes'])}" if "notes" in part else "")
 
 
-def _weights_row(name: str, record: Mapping[str, Any]) -> list[str]:
-    file, terms = record["files"][0], record.get("licence", "")
-    if "package" in file:
-        source = file["package"]
-        where = f"{file['name']} of the Python package {source['name']}"
-        return [name, record["title"], where, f"sha256 `{source['decoded_sha256']}`", "", terms]
-    return [name, record["title"], f"[{file['name']}]({file['urls'][0]})", _hash(file), _total([file]), terms]
-
-
-if __name__ == "__main__":
-    print(page(load_catalog(), load_weights()), end="")
+def _weights(name: str, record: Mapping[str, Any]) -> str:
+    (file,) = record["files"]
+    terms = f". Terms: {record['licence']}" if "licence" in record else ""
+    return f"* `{name}`: {record['title']}. `{file['name']}`: {_file(file)}{terms}."

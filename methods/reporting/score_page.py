@@ -1,25 +1,21 @@
-"""The page of scores, made from their records: `python -m methods.reporting.score_page > docs/scores.md`."""
+"""The page of scores, made from their records."""
 
-import ast
-import inspect
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from methods import registry
-from methods.reporting.pages import table
+from methods.reporting.pages import docstring, fenced, listed, parameters, table
 
 _HEAD = """# Scores
 
 Made from the modules in `methods/scores/` by `make docs`; do not edit. Higher = more in-distribution, for every score.
 
 *Needs*: the arrays a score reads; `train_embedding` are the embeddings of all ID training images, `classifier` and
-`prototypes` what sits on top of the network, `network` the network and the images themselves. *Parameters* stand with
-their defaults; those without one must be given if they are marked as required, and can be left out otherwise. How to
-use and to add a score stands in [guide.md](guide.md).
+`prototypes` what sits on top of the network, `network` the network and the images themselves. A paper names its scores
+under [`scores`](papers.md#scores); [Add a score](../tutorials/add-a-score.md) shows how to write one.
 """
 
-_COLUMNS = ("name", "title", "tasks", "needs", "parameters", "paper")
+_COLUMNS = ("name", "title", "labels", "needs")
 
 
 def page() -> str:
@@ -31,44 +27,19 @@ def page() -> str:
 
 def formula(name: str) -> str:
     """What the docstring of a score's ``score`` says before its sections, read without importing the module."""
-    tree = ast.parse(registry.ROOT.joinpath("scores", f"{name}.py").read_text(encoding="utf-8"))
-    names = ("score", "network_score")
-    functions = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in names)
-    lines = inspect.cleandoc(ast.get_docstring(next(functions)) or "").splitlines()
-    ends = (i for i, line in enumerate(lines) if line in ("Args:", "Returns:", "Raises:"))
-    return "\n".join(lines[: next(ends, len(lines))]).strip()
+    path = registry.ROOT / "scores" / f"{name}.py"
+    return docstring(path, "score") or docstring(path, "network_score")
 
 
 def _row(name: str, record: Mapping[str, Any]) -> tuple[str, ...]:
-    required = record.get("required", [])
-    parameters = (f"`{_setting(key, part, required)}`" for key, part in record["parameters"].items())
     return (
         f"[{name}](#{name})",
         record["title"],
         ", ".join(record["tasks"]).replace("_", " "),
-        ", ".join(f"`{need}`" for need in record["needs"]),
-        ", ".join(parameters),
-        record["paper"].replace("|", r"\|"),
+        listed(record["needs"]),
     )
 
 
-def _setting(key: str, part: Mapping[str, Any], required: Iterable[str]) -> str:
-    if "default" in part:
-        value = part["default"]
-        return f"{key}: {value if isinstance(value, str) else json.dumps(value)}"
-    return f"{key} (required)" if key in required else key
-
-
 def _details(name: str, record: Mapping[str, Any]) -> str:
-    lines = [f"## {name}\n", f"{record['title']}: {record['paper']}.\n", "```text", formula(name), "```", ""]
-    lines += [f"* `{key}`: {_meaning(part)}" for key, part in record["parameters"].items()]
-    return "\n".join([*lines, ""] if record["parameters"] else lines)
-
-
-def _meaning(part: Mapping[str, Any]) -> str:
-    choices = ", ".join(f"`{choice}`" for choice in part.get("enum", []))
-    return part["description"] + (f" ({choices})" if choices else "")
-
-
-if __name__ == "__main__":
-    print(page(), end="")
+    lines = [f"## {name}\n", f"{record['title']}: {record['paper']}.\n", fenced(formula(name))]
+    return "\n".join([*lines, *filter(None, [parameters(record)])])

@@ -18,14 +18,14 @@ RECORD = {
         "variant": {
             "enum": ["s", "p", "b"],
             "default": "s",
-            "description": "the features that stay are scaled, left as they are, or set to one value",
+            "description": "what is done to the features that stay: scaled, left as they are, or set to one value",
         },
         "percentile": {
             "type": "number",
             "minimum": 0,
             "exclusiveMaximum": 100,
             "default": 90,
-            "description": "of an image's features, below which they are set to zero",
+            "description": "percentile of an image's features, below which they are set to zero",
         },
     },
 }

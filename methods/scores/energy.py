@@ -17,7 +17,12 @@ RECORD = {
     "tasks": ["single_label", "multi_label"],
     "needs": ["logits"],
     "parameters": {
-        "temperature": {"type": "number", "exclusiveMinimum": 0, "default": 1.0, "description": "T"},
+        "temperature": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "default": 1.0,
+            "description": "T, by which logits are divided",
+        },
     },
 }
 

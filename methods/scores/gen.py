@@ -15,7 +15,13 @@ RECORD = {
     "tasks": ["single_label"],
     "needs": ["logits"],
     "parameters": {
-        "gamma": {"type": "number", "exclusiveMinimum": 0, "maximum": 1, "default": 0.1, "description": "exponent"},
+        "gamma": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "maximum": 1,
+            "default": 0.1,
+            "description": "gamma, exponent of p (1 - p); smaller lets small probabilities count more",
+        },
         "top_classes": {
             "type": "integer",
             "minimum": 1,

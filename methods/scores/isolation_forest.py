@@ -26,11 +26,16 @@ RECORD = {
             "default": 256,
             "description": "random images a tree grows from; all where there are fewer",
         },
-        "seed": {"type": "integer", "minimum": 0, "default": 42, "description": "of the forest, not of the run"},
+        "seed": {
+            "type": "integer",
+            "minimum": 0,
+            "default": 42,
+            "description": "seed of the forest; runs of all seeds have the same",
+        },
         "fit_on": {
             "enum": ["train", "validation"],
             "default": "train",
-            "description": "ID split of the fit; the papers take validation",
+            "description": "ID split that it is fitted on; the papers take validation",
         },
     },
 }

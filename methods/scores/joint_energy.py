@@ -20,9 +20,9 @@ RECORD = {
         "aggregate": {
             "enum": ["sum", "max", "topk"],
             "default": "sum",
-            "description": "over all labels, the largest, or the k largest",
+            "description": "which labels are summed: all, the largest, or the k largest",
         },
-        "k": {"type": "integer", "minimum": 1, "description": "labels of topk, and of nothing else"},
+        "k": {"type": "integer", "minimum": 1, "description": "k, how many labels topk sums; given with topk alone"},
     },
 }
 

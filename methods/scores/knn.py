@@ -18,7 +18,9 @@ RECORD = {
     "required": ["k"],
     "accelerated": True,  # searches on a GPU where there is one
     "sweep": "k",  # instances that differ in k alone are scored by one search
-    "parameters": {"k": {"type": "integer", "minimum": 1, "description": "which nearest neighbour"}},
+    "parameters": {
+        "k": {"type": "integer", "minimum": 1, "description": "the distance to the k-th nearest training image counts"}
+    },
 }
 
 _QUERIES = 1024  # rows a matrix product

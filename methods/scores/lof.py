@@ -18,11 +18,16 @@ RECORD = {
     "tasks": ["multi_label"],
     "needs": ["logits"],
     "parameters": {
-        "neighbours": {"type": "integer", "minimum": 1, "default": 20, "description": "k"},
+        "neighbours": {
+            "type": "integer",
+            "minimum": 1,
+            "default": 20,
+            "description": "k, nearest neighbours whose densities are compared",
+        },
         "fit_on": {
             "enum": ["train", "validation"],
             "default": "train",
-            "description": "ID split of the fit; the papers take validation",
+            "description": "ID split that it is fitted on; the papers take validation",
         },
     },
 }

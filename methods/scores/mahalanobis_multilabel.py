@@ -20,7 +20,11 @@ RECORD = {
     "tasks": ["multi_label"],
     "needs": ["embedding"],
     "parameters": {
-        "aggregate": {"enum": ["max", "sum"], "default": "max", "description": "over the labels that have a mean"},
+        "aggregate": {
+            "enum": ["max", "sum"],
+            "default": "max",
+            "description": "how the labels that have a mean are joined",
+        },
     },
 }
 

@@ -17,8 +17,17 @@ RECORD = {
     "tasks": ["multi_label"],
     "needs": ["network", "embedding"],
     "parameters": {
-        "noise": {"type": "number", "minimum": 0, "default": 0.0, "description": "step, of pixel values from 0 to 1"},
-        "aggregate": {"enum": ["max", "sum"], "default": "max", "description": "over the labels that have a mean"},
+        "noise": {
+            "type": "number",
+            "minimum": 0,
+            "default": 0.0,
+            "description": "size of the step on the image, in pixel values from 0 to 1",
+        },
+        "aggregate": {
+            "enum": ["max", "sum"],
+            "default": "max",
+            "description": "how the labels that have a mean are joined",
+        },
     },
 }
 

@@ -21,9 +21,13 @@ RECORD = {
             "type": "number",
             "minimum": 0,
             "default": 0.0014,
-            "description": "step, of pixel values from 0 to 1",
+            "description": "size of the step on the image, in pixel values from 0 to 1",
         },
-        "normalise": {"type": "boolean", "default": False, "description": "unit rows, as on contrastive features"},
+        "normalise": {
+            "type": "boolean",
+            "default": False,
+            "description": "true scales features to length 1, as is usual on contrastive ones",
+        },
     },
 }
 

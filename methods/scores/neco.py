@@ -16,7 +16,11 @@ RECORD = {
     "needs": ["embedding", "logits"],
     "required": ["dimension"],
     "parameters": {
-        "dimension": {"type": "integer", "minimum": 1, "description": "d, of the principal space; tuned in the paper"},
+        "dimension": {
+            "type": "integer",
+            "minimum": 1,
+            "description": "d, dimension of the principal space; tuned in the paper",
+        },
         "times_maxlogit": {
             "type": "boolean",
             "default": True,

@@ -18,7 +18,12 @@ RECORD = {
     "tasks": ["single_label"],
     "needs": ["embedding", "classifier"],
     "parameters": {
-        "k": {"type": "integer", "minimum": 1, "default": 10, "description": "nearest neighbours"},
+        "k": {
+            "type": "integer",
+            "minimum": 1,
+            "default": 10,
+            "description": "k, nearest neighbours in the bank whose mean counts",
+        },
         "share": {
             "type": "number",
             "exclusiveMinimum": 0,
@@ -26,7 +31,7 @@ RECORD = {
             "default": 0.01,
             "description": "alpha, how much of the training set is in the bank",
         },
-        "seed": {"type": "integer", "minimum": 0, "default": 0, "description": "draws the bank"},
+        "seed": {"type": "integer", "minimum": 0, "default": 0, "description": "seed of the draw of the bank"},
     },
 }
 

@@ -16,12 +16,17 @@ RECORD = {
     "tasks": ["single_label"],
     "needs": ["network", "logits"],
     "parameters": {
-        "temperature": {"type": "number", "exclusiveMinimum": 0, "default": 1000.0, "description": "T"},
+        "temperature": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "default": 1000.0,
+            "description": "T, by which logits are divided before the softmax",
+        },
         "noise": {
             "type": "number",
             "minimum": 0,
             "default": 0.0014,
-            "description": "step, of pixel values from 0 to 1",
+            "description": "size of the step on the image, in pixel values from 0 to 1",
         },
     },
 }

@@ -16,9 +16,23 @@ RECORD = {
     "tasks": ["multi_label"],
     "needs": ["network", "logits"],
     "parameters": {
-        "temperature": {"type": "number", "exclusiveMinimum": 0, "default": 1.0, "description": "T"},
-        "noise": {"type": "number", "minimum": 0, "default": 0.0, "description": "step, of pixel values from 0 to 1"},
-        "aggregate": {"enum": ["max", "sum"], "default": "max", "description": "over labels, in loss and score"},
+        "temperature": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "default": 1.0,
+            "description": "T, by which logits are divided",
+        },
+        "noise": {
+            "type": "number",
+            "minimum": 0,
+            "default": 0.0,
+            "description": "size of the step on the image, in pixel values from 0 to 1",
+        },
+        "aggregate": {
+            "enum": ["max", "sum"],
+            "default": "max",
+            "description": "how labels are joined, in the loss of the step and in the score",
+        },
     },
 }
 

@@ -21,12 +21,12 @@ RECORD = {
             "minimum": 0,
             "maximum": 100,
             "default": 90,
-            "description": "of all ID activations, where they are cut",
+            "description": "percentile of all ID activations, at which they are cut",
         },
         "fit_on": {
             "enum": ["train", "validation"],
             "default": "train",
-            "description": "ID split of the activations; OpenOOD takes validation",
+            "description": "ID split whose activations count; OpenOOD takes validation",
         },
         "variant": {
             "enum": ["clip", "zero"],
@@ -36,7 +36,7 @@ RECORD = {
         "threshold": {
             "type": ["number", "null"],
             "default": None,
-            "description": "fixed, instead of the percentile; the EDGE release zeroes from 1 on",
+            "description": "fixed threshold instead of the percentile; EDGE's release zeroes from 1 on",
         },
     },
 }

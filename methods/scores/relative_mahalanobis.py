@@ -18,7 +18,7 @@ RECORD = {
         "normalise": {
             "type": "boolean",
             "default": False,
-            "description": "unit rows; false: features as they are, as the paper has it",
+            "description": "true scales features to length 1; the paper does not",
         },
     },
 }

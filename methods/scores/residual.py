@@ -19,7 +19,8 @@ RECORD = {
             "type": ["integer", "null"],
             "minimum": 1,
             "default": None,
-            "description": "of the principal space; null: 1000 for 2048 features and more, 512 from 768 on, else half",
+            "description": "dimension of the principal space; null: 1000 for 2048 features and more, 512 from 768 on, "
+            "else half",
         },
     },
 }

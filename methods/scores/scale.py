@@ -20,7 +20,7 @@ RECORD = {
             "minimum": 0,
             "exclusiveMaximum": 100,
             "default": 85,
-            "description": "of an image's features, above which they count as large",
+            "description": "percentile of an image's features, above which they count as large",
         },
     },
 }

@@ -22,18 +22,6 @@ def leave_out_what_is_absent(study: Study) -> None:
             _drop_methods(study, name)
             _drop_scores(study, name)
             _note_ood_sets(study, name)
-    remedies = {_why(study, dataset) for dataset, _ in study.absent}
-    study.notices[:] = _told_once(study.notices, remedies)
-
-
-def _told_once(notices: list[str], remedies: set[str]) -> list[str]:
-    """The notices, with a remedy only where it stands first: one set can be missing in a dozen places."""
-    told, said = [], set()
-    for notice in notices:
-        remedy = next((remedy for remedy in remedies if notice.endswith(remedy)), "")
-        told.append(f"{notice.removesuffix(remedy)} (see above)" if remedy in said else notice)
-        said |= {remedy} - {""}
-    return told
 
 
 def _splits(study: Study) -> Iterator[tuple[str, str]]:
@@ -76,19 +64,17 @@ def _drop_methods(study: Study, name: str) -> None:
     exposure = study.benchmarks[name].get("outlier_exposure")
     if exposure is None or study.available(exposure["dataset"], exposure["split"]):
         return
-    dataset, gone = exposure["dataset"], []
-    for method in list(study.evaluate[name]):
-        if "checkpoint" in study.recipes[method, name]:
-            continue
-        if records("objectives")[study.recipes[method, name]["objective"]["name"]]["needs_outliers"]:
-            gone.append(method)
-            study.left_out[name, method] = dataset
-            for evaluate in _evaluations(study):
-                evaluate.get(name, {}).pop(method, None)
+    dataset, known = exposure["dataset"], records("objectives")
+    recipes = {method: study.recipes[method, name] for method in study.evaluate[name]}
+    gone = [m for m, r in recipes.items() if "checkpoint" not in r and known[r["objective"]["name"]]["needs_outliers"]]
+    for method in gone:
+        study.left_out[name, method] = dataset
+        for evaluate in _evaluations(study):
+            evaluate.get(name, {}).pop(method, None)
     if gone:
-        verb, whose = ("is", "its") if len(gone) == 1 else ("are", "their")
+        words = ("is", "its") if len(gone) == 1 else ("are", "their")
         study.notices.append(
-            f"{', '.join(gone)} {verb} left out on {name}, {whose} outlier set {dataset} is not available here"
+            f"{', '.join(gone)} {words[0]} left out on {name}, {words[1]} outlier set {dataset} is not available here"
             f"{_why(study, dataset)}"
         )
 
@@ -123,8 +109,10 @@ def _evaluations(study: Study) -> list[dict[str, dict[str, list[str]]]]:
 
 
 def _why(study: Study, dataset: str) -> str:
+    """Why a set cannot be had and what to do; an owner's long instructions are given once."""
     if dataset in study.config["datasets"]["unavailable"]:
         return " (config.datasets.unavailable)"
     record = study.catalog[dataset]
     bring = record.get("bring") or study.catalog[record.get("files_of", dataset)].get("bring", "")
-    return f": {' '.join(bring.split())}"
+    reason = f": {' '.join(bring.split())}" if bring else ""
+    return " (see above)" if reason and any(notice.endswith(reason) for notice in study.notices) else reason

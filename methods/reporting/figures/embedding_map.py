@@ -22,8 +22,18 @@ RECORD = {
             "default": "tsne",
             "description": "t-SNE, or UMAP, which needs the package umap-learn",
         },
-        "perplexity": {"type": "number", "exclusiveMinimum": 1, "default": 30.0, "description": "of t-SNE"},
-        "neighbours": {"type": "integer", "minimum": 2, "default": 15, "description": "of UMAP"},
+        "perplexity": {
+            "type": "number",
+            "exclusiveMinimum": 1,
+            "default": 30.0,
+            "description": "perplexity of t-SNE: about how many neighbours count",
+        },
+        "neighbours": {
+            "type": "integer",
+            "minimum": 2,
+            "default": 15,
+            "description": "neighbours of an image that UMAP looks at",
+        },
     },
 }
 
