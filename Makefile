@@ -44,7 +44,7 @@ demo: env  ## run the embedded benchmark and print its tables (3 to 6 minutes on
 run: env  ## any Snakemake target, safely after a kill: make run TARGET=tables ARGS='--config seeds=[0]'
 	@$(RUN) $(TARGET) --cores $(CORES) $(ARGS)
 
-slurm: env-slurm  ## the same on a Slurm cluster: make slurm TARGET=tables PROFILE=here (a folder of profiles/)
+slurm: env-slurm  ## the same on a Slurm cluster (docs/cluster.md): make slurm TARGET=tables PROFILE=slurm
 	@$(RUN) $(TARGET) --workflow-profile $(PROFILE) $(ARGS)
 
 adopt: env  ## take over a copied results folder, naming what must run again: make adopt TARGET=demo
