@@ -1,5 +1,6 @@
 """The tutorials about running papers, carried out block by block."""
 
+import json
 import re
 
 import pytest
@@ -12,7 +13,10 @@ pytestmark = pytest.mark.workflow
 
 def test_the_first_tutorial_reproduces_a_paper(tmp_path_factory):
     root = tutorials.finished_project(tmp_path_factory)
-    assert (root / "results/papers/first/report.html").exists()
+    for name in ("papers/first/report.html", "site/index.html"):
+        assert (root / "results" / name).exists()
+    assert json.loads((root / "results/verify.json").read_text())["state"] == "ok"
+    assert [path.name for path in (root / "results/runs").iterdir()] == ["digits8"]  # ADAPT was only planned
 
 
 def jobs_run(root):
