@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 # bin first on the path: Snakemake starts the jobs' Python by name
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m workflow_scripts.launch
 CORES ?= all
+PROFILE := slurm
 ARGS ?=
 export REASON ?=
 
@@ -43,8 +44,8 @@ demo: env  ## run the embedded benchmark and print its tables (3 to 6 minutes on
 run: env  ## any Snakemake target, safely after a kill: make run TARGET=tables ARGS='--config seeds=[0]'
 	@$(RUN) $(TARGET) --cores $(CORES) $(ARGS)
 
-slurm: env-slurm  ## the same on a Slurm cluster (docs/cluster.md): make slurm TARGET=tables
-	@$(RUN) $(TARGET) --workflow-profile slurm $(ARGS)
+slurm: env-slurm  ## the same on a Slurm cluster (docs/cluster.md): make slurm TARGET=tables PROFILE=slurm
+	@$(RUN) $(TARGET) --workflow-profile $(PROFILE) $(ARGS)
 
 adopt: env  ## take over a copied results folder, naming what must run again: make adopt TARGET=demo
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m workflow_scripts.adopt $(TARGET) $(ARGS)

@@ -99,7 +99,7 @@ class SlurmNode:
 
     def jobs(self) -> list[dict[str, str]]:
         """Every job the controller still knows, finished ones among them, oldest first."""
-        names = ("JobId", "JobState", "Comment", "TRES", "TimeLimit", "ExitCode", "TresPerJob")
+        names = ("JobId", "JobState", "Comment", "TRES", "TimeLimit", "ExitCode", "TresPerJob", "Partition")
         lines = self.run("scontrol", "--oneliner", "show", "job").splitlines()
         fields = [dict(part.split("=", 1) for part in line.split() if "=" in part) for line in lines]
         found = [{name: field.get(name, "") for name in names} for field in fields if "JobId" in field]
@@ -178,7 +178,8 @@ class SlurmNode:
             "GresTypes=gpu",
             *storage,
             node,
-            "PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP",
+            "PartitionName=cpu Nodes=ALL Default=YES MaxTime=INFINITE State=UP",
+            "PartitionName=gpu Nodes=ALL MaxTime=INFINITE State=UP",
         ]
         devices = [f"Name=gpu File=/dev/{name}" for name in ("null", "zero", "full", "random")[:gpus]]
         _write("slurm.conf", lines)

@@ -26,7 +26,23 @@ def test_a_changed_value_is_told_by_its_key():
 
 
 def test_a_key_that_came_or_went_is_told():
-    assert why(changed(['{"a":1,"b":2}'], ['{"b":2,"c":[3]}']), True) == "settings: without a, c.0 3, new"
+    assert why(changed(['{"a":1,"b":2}'], ['{"b":2,"c":[3]}']), True) == "settings: without a, c [3], new"
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "words"),
+    [
+        ('["a","c"]', '["a","b","c"]', 'sets "b", new'),
+        ('["a","b","c"]', '["b"]', 'without sets "a", without sets "c"'),
+        ('[["m",0]]', '[["m",0],["m",1]]', 'sets ["m", 1], new'),
+        ("[1,1]", "[2,2]", "sets [1, 1] -> [2, 2]"),
+        ("[1]", "[1,1]", "sets [1] -> [1, 1]"),
+        ('["a","b"]', '["b","a"]', 'sets ["a", "b"] -> ["b", "a"]'),
+        ('[{"k":1}]', '[{"k":2}]', "sets.0.k 1 -> 2"),
+    ],
+)
+def test_what_came_into_a_list_or_went_is_told_not_how_the_rest_moved(before, now, words):
+    assert why(changed([f'{{"sets":{before}}}'], [f'{{"sets":{now}}}']), True) == f"settings: {words}"
 
 
 def test_of_many_changed_keys_the_first_are_named_and_the_rest_counted():
@@ -164,6 +180,19 @@ def test_one_line_a_job_with_its_time_and_what_is_left(shown, monkeypatch):
     assert lines[1].startswith("[1/2] ")
     assert ": 10 s, about 10 s left" in lines[1]
     assert "score a/test" in lines[1]
+
+
+def test_a_dry_run_on_a_cluster_counts_its_submissions():
+    made = Display(io.StringIO(), dry=True)
+    made.take(event("run_info", stats={"score": 2, "train": 1, "total": 3}))
+    made.take(job(1, rule="train"))
+    made.take(event("group_info", group_id="scores", jobs=[]))
+    for number in (2, 3):
+        record = job(number)
+        record.indent = True
+        made.take(record)
+    made.close()
+    assert made.stream.getvalue().endswith("3 jobs would run in 2 submissions: 2 score, 1 train\n")
 
 
 def test_a_failed_job_is_told_with_its_log_and_what_to_do(shown, tmp_path):

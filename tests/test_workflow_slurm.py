@@ -2,19 +2,20 @@
 
 import copy
 import importlib.util
+import itertools
 import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from contextlib import ExitStack, suppress
 
 import pytest
 import yaml
 
+from tests import tutorials
 from tests.slurm_node import SlurmNode, what_is_missing
-from tests.workflow import MODEL, PAPER, ROOT, TABLE, environment, snakemake, write_inputs
+from tests.workflow import PAPER, ROOT, TABLE, environment, snakemake, write_inputs
 from workflow_scripts.cluster.head import HEADS
 
 pytestmark = pytest.mark.workflow
@@ -24,6 +25,8 @@ needs_plugin = pytest.mark.skipif(
     reason="snakemake-executor-plugin-slurm is not installed: pip install -r requirements-slurm.txt",
 )
 needs_slurm = pytest.mark.skipif(what_is_missing() is not None, reason=f"no Slurm: {what_is_missing()}")
+RUN, QUEUE, LOG, CANCEL, AGAIN, FAILED = range(6)  # blocks of the tutorial that need a cluster
+RUN_OF_THE_PAGE = "results/runs/digits8/plain/corrected/seed1"
 GROUP, SINGLE = re.compile(r"Group job (\S+) "), re.compile(r"^(?:\[.*\] )?Job \d+: (\S+)", re.MULTILINE)
 
 
@@ -111,44 +114,116 @@ def slurm():
         yield node
 
 
-def submit(folder, *more):
-    """Start the workflow on the cluster of the test: no accounting, short waits, a GPU that is only counted."""
-    profile = {**PROFILE, "slurm-status-command": "squeue", "slurm-no-account": True, "latency-wait": 20}
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """The project after what the tutorial does before it needs a cluster."""
+    return tutorials.go_on("slurm", tmp_path_factory, tmp_path_factory.mktemp("slurm"))
+
+
+@needs_plugin
+def test_the_tutorials_profile_has_an_account_and_partitions_and_starts_nothing(project):
+    profile = yaml.safe_load((project / "profiles/here/config.yaml").read_text())
+    assert profile.pop("default-resources") == {"slurm_account": "my_project", "slurm_partition": "cpu"}
+    for rule in ("train", "extract_features"):
+        assert profile["set-resources"][rule].pop("slurm_partition") == "gpu"
+    del profile["set-resources"]["train"]
+    assert profile == PROFILE
+    assert not (project / RUN_OF_THE_PAGE).exists()
+
+
+def fit_to_the_node(root):
+    """The page's profile for the cluster of the test: no accounting, short waits, a GPU that is only counted."""
+    path = root / "profiles/here/config.yaml"
+    profile = yaml.safe_load(path.read_text())
+    del profile["default-resources"]["slurm_account"]
+    profile |= {"slurm-status-command": "squeue", "slurm-no-account": True, "latency-wait": 20}
     profile |= {"slurm-init-seconds-before-status-checks": 1, "seconds-between-status-checks": 1}
-    profile["set-resources"] = {**PROFILE["set-resources"], "train": {"gpu": 1}}
-    (folder / "profile").mkdir(exist_ok=True)
-    (folder / "profile" / "config.yaml").write_text(yaml.safe_dump(profile))
-    command = [sys.executable, "-m", "workflow_scripts.launch", TABLE, "--snakefile", str(ROOT / "Snakefile")]
-    command += ["--configfile", "config.yaml", "--workflow-profile", "profile", *more]
-    with open(folder / "output.txt", "a") as output:
-        streams = {"stdout": output, "stderr": output}
-        return subprocess.Popen(command, cwd=folder, env=environment(), start_new_session=True, **streams)
+    profile["set-resources"]["train"]["gpu"] = 1
+    path.write_text(yaml.safe_dump(profile))
+    config = root / "config.yaml"
+    config.write_text(config.read_text().replace("device: auto", "device: cpu"))  # not the one that is only counted
 
 
-def wait_for(slurm, process, comment, state="RUNNING"):
-    """The first job of that comment in that state."""
+class Page:
+    """The tutorial's blocks that need a cluster, with the texts that follow them, by their order."""
+
+    def __init__(self, root):
+        self.root, parts = root, tutorials.blocks("slurm")
+        self.blocks = [part for part in parts if part.title == tutorials.CLUSTER]
+        following = dict(itertools.pairwise(parts))
+        self.texts = {part: following[part].text for part in self.blocks if following[part].language == "text"}
+
+    def start(self, number):
+        """Begin a block in a terminal of its own."""
+        terminal = tutorials.Terminal(self.root, "first")
+        command, streams = (
+            terminal.command(self.blocks[number]),
+            {"stderr": subprocess.STDOUT, "start_new_session": True},
+        )
+        with open(self.root / f"output{number}.txt", "w") as output:
+            return subprocess.Popen(command, env=terminal.environment, stdout=output, **streams)
+
+    def run(self, number):
+        """Carry a block out in the second terminal."""
+        self.compare(number, tutorials.Terminal(self.root, "second").run(self.blocks[number], f"block {number}"))
+
+    def compare(self, number, output):
+        """Hold what it printed against what the page shows."""
+        if text := self.texts.get(self.blocks[number]):
+            tutorials.compare(text, output, f"block {number}")
+
+
+def wait_for(slurm, process, comment, after=0):
+    """Number of the first job beyond ``after`` of that comment that runs."""
     deadline = time.monotonic() + 600
     while time.monotonic() < deadline and process.poll() is None:
         for job in slurm.jobs():
-            if comment in job["Comment"] and job["JobState"] == state:
-                return job["JobId"]
+            if comment in job["Comment"] and job["JobState"] == "RUNNING" and int(job["JobId"]) > after:
+                return int(job["JobId"])
         time.sleep(0.3)
-    raise AssertionError(f"no job {comment} was {state}; exit code {process.poll()}")
+    raise AssertionError(f"no job {comment} was running; exit code {process.poll()}")
+
+
+def kill(process):
+    """As if the machine died that submits."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(60)
 
 
 @pytest.fixture(scope="module")
-def finished(slurm, tmp_path_factory):
-    """Folder of a run whose training was cancelled once and during which the controller was away; its jobs."""
-    folder = tmp_path_factory.mktemp("slurm")
-    write_inputs(folder)
-    process = submit(folder)
-    slurm.run("scancel", wait_for(slurm, process, "rule_train"))
-    wait_for(slurm, process, "_extract_features")
+def finished(slurm, project):
+    """The page carried out on the cluster: its folder, and the jobs of the run that died and of the second one.
+
+    The first run is killed while it trains; in the second a training is cancelled and the controller is away a while.
+    """
+    fit_to_the_node(project)
+    page = Page(project)
+    process = page.start(RUN)
+    wait_for(slurm, process, "rule_train")
+    kill(process)
+    dead = int(slurm.jobs()[-1]["JobId"])
+    process = page.start(AGAIN)
+    wait_for(slurm, process, "rule_train", after=dead)
+    page.run(QUEUE)
+    while not list(project.glob("logs/train/digits8/*/corrected/seed1.log")):
+        time.sleep(0.3)
+    page.run(LOG)
+    page.run(CANCEL)
+    wait_for(slurm, process, "_extract_features", after=dead)
     slurm.stop_controller()
     time.sleep(3)
     slurm.start_controller()
-    assert process.wait(1500) == 0, (folder / "output.txt").read_text()
-    return folder, slurm.jobs()
+    code, output = process.wait(1500), (project / f"output{AGAIN}.txt").read_text()
+    assert code == 0, output
+    page.compare(AGAIN, output)
+    page.run(FAILED)
+    jobs = slurm.jobs()
+    return (
+        project,
+        [job for job in jobs if int(job["JobId"]) <= dead],
+        [job for job in jobs if int(job["JobId"]) > dead],
+    )
 
 
 @needs_plugin
@@ -157,38 +232,29 @@ def finished(slurm, tmp_path_factory):
 @pytest.mark.timeout(2400)
 class TestRealSlurm:
     def test_a_cancelled_training_is_submitted_again_and_the_run_ends_well(self, finished):
-        folder, jobs = finished
-        assert [job["JobState"] for job in jobs if "rule_train" in job["Comment"]] == ["CANCELLED", "COMPLETED"]
+        _, _, jobs = finished
+        trainings = sorted(job["JobState"] for job in jobs if "rule_train" in job["Comment"])
+        assert trainings == ["CANCELLED", "COMPLETED", "COMPLETED"]
         assert {job["JobState"] for job in jobs if "rule_train" not in job["Comment"]} == {"COMPLETED"}
-        assert (folder / TABLE).is_file()
+        assert len(jobs) == 15  # the page's submissions and one more
 
-    def test_memory_time_cpus_and_gpus_reach_slurm(self, finished):
-        jobs = {job["Comment"]: job for job in finished[1]}
-        train = jobs["rule_train_wildcards_digits_plain_corrected_0"]
+    def test_jobs_of_a_killed_snakemake_end_when_the_next_one_starts(self, finished):
+        _, dead, _ = finished
+        assert dead
+        assert {job["JobState"] for job in dead} == {"FAILED"}
+
+    def test_memory_time_cpus_gpus_and_partitions_reach_slurm(self, finished):
+        jobs = {job["Comment"]: job for job in finished[2]}
+        train = jobs["rule_train_wildcards_digits8_plain_corrected_1"]
         assert train["TRES"].startswith("cpu=1,mem=6000M")
-        assert (train["TimeLimit"], train["TresPerJob"]) == ("2-00:00:00", "gres:gpu:1")
-        score = jobs["rule_score-digits-plain-corrected-seed0_score"]
+        assert (train["TimeLimit"], train["TresPerJob"], train["Partition"]) == ("2-00:00:00", "gres:gpu:1", "gpu")
+        score = jobs["rule_score-digits8-plain-corrected-seed1_score"]
         assert score["TRES"].startswith("cpu=1,mem=4000M")  # of one, and the time of three
-        assert (score["TimeLimit"], score["TresPerJob"]) == ("01:30:00", "")
+        assert (score["TimeLimit"], score["TresPerJob"], score["Partition"]) == ("01:30:00", "", "cpu")
 
     def test_a_local_run_finds_nothing_to_do_afterwards_and_no_snakemake_is_thought_alive(self, finished):
-        folder, _ = finished
-        assert "Nothing to be done" in snakemake(folder, TABLE, "-n").stdout
-        assert list((folder / HEADS).iterdir()) == []
-
-    def test_jobs_of_a_killed_snakemake_end_when_the_next_one_starts(self, slurm, tmp_path):
-        write_inputs(tmp_path)
-        process = submit(tmp_path)
-        job = wait_for(slurm, process, "rule_")
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(60)
-        assert not (tmp_path / MODEL).exists()
-        again = submit(tmp_path, "--until", "fetch_archive")
-        assert again.wait(300) == 0, (tmp_path / "output.txt").read_text()
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and slurm.run("squeue", "-h"):
-            time.sleep(0.5)
-        assert slurm.run("squeue", "-h") == ""
-        assert "FAILED" in {each["JobState"] for each in slurm.jobs() if int(each["JobId"]) >= int(job)}
-        assert "removing the lock it left" in (tmp_path / "output.txt").read_text()
+        root, _, _ = finished
+        command = ["make", "why", "TARGET=first"]
+        done = subprocess.run(command, cwd=root, env=environment(root), capture_output=True, text=True, check=True)
+        assert "Nothing to be done" in done.stdout + done.stderr
+        assert list((root / HEADS).iterdir()) == []

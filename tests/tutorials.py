@@ -4,7 +4,8 @@ What a block's fence says, decides what is done with it:
 
 * ``bash``: its lines are run as in one terminal: folder and variables are kept from block to block, and a failing
   command fails the page. With ``title="ends with an error"`` the last command has to fail, and with
-  ``title="not run: <reason>"`` nothing is run.
+  ``title="not run: <reason>"`` nothing is run; nor is it with ``title="needs a cluster"``, but in
+  `tests/test_workflow_slurm.py`, which has one.
 * ``text`` after ``bash``: lines which its output holds in this order; ``...`` stands for anything within a line, and
   alone on a line for any lines.
 * any other language with ``title="<file>"``: the file is written; it must not have been there. ``<file>, under <key>:``
@@ -30,6 +31,7 @@ from tests.workflow import ROOT, once
 
 PAGES = ROOT / "docs/tutorials"
 FIRST = "reproduce-a-paper"  # the other tutorials go on in its folder
+NOT_RUN = ("not run", CLUSTER := "needs a cluster")  # beginnings of titles
 _FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>\w+)(?: title=\"(?P<title>[^\"]*)\")?\n(?P<text>.*?)^(?P=indent)```$", re.M | re.S
 )
@@ -107,22 +109,28 @@ def follow(page: str, root: Path) -> None:
     Raises:
         AssertionError: a command failed, printed something else than the page shows, or a file was already there.
     """
-    terminal, output = _Terminal(root), ""
+    terminal = Terminal(root)
+    output: str | None = None
     for block in blocks(page):
         place = f"docs/tutorials/{page}.md, line {block.line}"
-        if block.language == "bash" and not block.title.startswith("not run"):
-            output = terminal.run(block, place)
-        elif block.language == "text":
+        if block.language == "bash":
+            output = None if block.title.startswith(NOT_RUN) else terminal.run(block, place)
+        elif block.language == "text" and output is not None:
             compare(block.text, output, place)
         elif block.title and block.language != "bash":
             write(block, root, place)
 
 
-class _Terminal:
-    """Runs blocks one after another with the folder and the variables that the one before left."""
+class Terminal:
+    """Runs blocks one after another with the folder and the variables that the one before left.
 
-    def __init__(self, root: Path) -> None:
-        self.state = root.with_name(f"{root.name}.state")
+    Args:
+        root: of the project, where it begins.
+        name: tells it from others that are open at the same time.
+    """
+
+    def __init__(self, root: Path, name: str = "state") -> None:
+        self.state = root.with_name(f"{root.name}.{name}")
         home = root.with_name(f"{root.name}.home")
         home.mkdir(exist_ok=True)
         self.state.write_text(f"export HOME={shlex.quote(str(home))}\ncd {shlex.quote(str(root))}\n")
@@ -131,11 +139,8 @@ class _Terminal:
 
     def run(self, block: Block, place: str) -> str:
         """What the block prints, standard error joined to standard output."""
-        state = shlex.quote(str(self.state))
-        keep = f'{{ export -p; echo cd "$(printf %q "$PWD")"; }} > {state}'
-        script = f"set -e -o pipefail\n. {state}\n{block.text}\n{keep}\n"
         done = subprocess.run(
-            ["bash", "-c", script],
+            self.command(block),
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -146,6 +151,12 @@ class _Terminal:
         failed = block.title == "ends with an error"
         assert (done.returncode != 0) == failed, f"{place}: exit code {done.returncode}\n{block.text}\n{done.stdout}"
         return done.stdout
+
+    def command(self, block: Block) -> list[str]:
+        """What runs the block and keeps its folder and variables."""
+        state = shlex.quote(str(self.state))
+        keep = f'{{ export -p; echo cd "$(printf %q "$PWD")"; }} > {state}'
+        return ["bash", "-c", f"set -e -o pipefail\n. {state}\n{block.text}\n{keep}\n"]
 
 
 def compare(shown: str, output: str, place: str) -> None:

@@ -66,6 +66,7 @@ class Display:
         self.timed = Timed(recorded={} if dry else read_durations())
         self.jobs: dict[int, dict[str, Any]] = {}
         self.listed: Counter[str] = Counter()
+        self.submissions = 0  # of the listed jobs: fewer where a cluster's profile groups them
         self.failures: dict[int, str] = {}
         self.done = self.total = 0
         self.start = self.last_line = time.monotonic()
@@ -124,6 +125,10 @@ class Display:
             made = any(map(os.path.exists, event["output"]))
             self._say(f"{_title(event)}: {why(event['reason'], made, self.closures)}")
             self.listed[event["rule_name"]] += 1
+            self.submissions += not event.get("indent")  # indented are the jobs of a group
+
+    def _group_info(self, _: dict[str, Any]) -> None:
+        self.submissions += 1
 
     def _job_finished(self, event: dict[str, Any]) -> None:
         job = event["job_id"]
@@ -189,7 +194,9 @@ class Display:
     def _close_list(self) -> None:
         if self.listed:
             parts = ", ".join(f"{count} {rule}" for rule, count in sorted(self.listed.items()))
-            self._say(f"{self.listed.total()} jobs would run: {parts}")
+            count = self.listed.total()
+            grouped = f" in {self.submissions} submissions" if self.submissions < count else ""
+            self._say(f"{count} jobs would run{grouped}: {parts}")
 
     def _close_run(self) -> None:
         took = readable(time.monotonic() - self.start)
@@ -239,7 +246,8 @@ _ACTIONS = {
     "run_info": Display._run_info,
     "resources_info": Display._resources,
     "job_info": Display._job_info,
+    "group_info": Display._group_info,
     "job_finished": Display._job_finished,
     "job_error": Display._job_error,
 }
-_SILENT = frozenset({"progress", "workflow_started", "shellcmd", "job_started", "group_info", "debug_dag"})
+_SILENT = frozenset({"progress", "workflow_started", "shellcmd", "job_started", "debug_dag"})

@@ -103,8 +103,9 @@ def _settings(old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
 
 
 def _flat(value: Any, place: str = "") -> dict[str, Any]:
-    """Dotted key -> value of all that a document holds."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    """Dotted key -> value of all that a document holds; a list without documents is one value."""
+    listed = isinstance(value, list) and any(isinstance(part, dict) for part in value)
+    items = value.items() if isinstance(value, dict) else enumerate(value) if listed else None
     if items is None:
         return {place: value}
     found = {k: v for key, part in items for k, v in _flat(part, f"{place}.{key}" if place else str(key)).items()}
@@ -118,9 +119,21 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]
             yield f"without {key}"
         elif key not in before:
             yield f"{key} {_short(json.dumps(new))}, new"
+        elif isinstance(old, list) and isinstance(new, list):
+            yield from _members(key, old, new)
         elif old != new:
             hashes = all(_HASH.fullmatch(str(value)) for value in (old, new))
             yield f"another {key}" if hashes else f"{key} {_short(json.dumps(old))} -> {_short(json.dumps(new))}"
+
+
+def _members(key: str, old: list[Any], new: list[Any]) -> Iterator[str]:
+    """Members of a list that came, or that went; both lists where that does not tell it all."""
+    gone, come = ([part for part in some if part not in others] for some, others in ((old, new), (new, old)))
+    if old != new and bool(gone) == bool(come):
+        yield f"{key} {_short(json.dumps(old))} -> {_short(json.dumps(new))}"
+        return
+    yield from (f"without {key} {_short(json.dumps(part))}" for part in gone)
+    yield from (f"{key} {_short(json.dumps(part))}, new" for part in come)
 
 
 def _code(old: Sequence[str], new: Sequence[str], closures: Closures) -> str:
