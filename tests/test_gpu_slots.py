@@ -322,5 +322,5 @@ def test_the_workflow_shares_the_gpus_it_finds(tmp_path, monkeypatch):
     logs = {path.parts[-3:]: path.read_text() for path in (tmp_path / "logs").rglob("*.log")}
     assert sum("computes on GPU" in text for text in logs.values()) == 2
     (trained,) = [text for name, text in logs.items() if name[-1] == "seed0.log"]
-    assert "computes on GPU 0, 2 of 2, after" in trained
+    assert "computes on GPU 0, 2 (2 may be used), after" in trained
     assert {path.name for path in (tmp_path / "slots").iterdir()} == {"gate", "fake0", "fake2"}

@@ -43,7 +43,7 @@ def own_gpus(count: int) -> Iterator[list[Gpu]]:
         mine = claim(gpus, count, slot_folder(), held)
         os.environ[VISIBLE] = ",".join(gpu.name for gpu in mine)
         names, waited = ", ".join(map(str, mine)), time.monotonic() - begun
-        LOG.info("computes on GPU %s of %d, after %.1f s in the queue", names, len(gpus), waited)
+        LOG.info("computes on GPU %s (%d may be used), after %.1f s in the queue", names, len(gpus), waited)
         yield mine
 
 

@@ -149,7 +149,7 @@ def lines(content: Mapping[str, Any]) -> list[str]:
     if content["not_made"]:
         found.append(f"Not made yet: {_some(content['not_made'])}.")
     if content["unvouched"]:
-        found.append(f"Nothing says a hash of {len(content['unvouched'])} files: {_some(content['unvouched'])}.")
+        found.append(f"No record holds a hash of {len(content['unvouched'])} files: {_some(content['unvouched'])}.")
     if counts["of_other_configs"]:
         found.append(
             f"{counts['of_other_configs']} files belong to other configs or papers: their bytes were compared, their "
