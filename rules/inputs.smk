@@ -144,11 +144,18 @@ def evaluate_inputs(wildcards):
 
 
 def table_entry(wildcards):
-    return STUDY.papers[wildcards.paper]["tables"][wildcards.name]
+    return asked_output(wildcards, "table")
 
 
 def figure_entry(wildcards):
-    return STUDY.papers[wildcards.paper]["figures"][wildcards.name]
+    return asked_output(wildcards, "figure")
+
+
+def asked_output(wildcards, kind):
+    require_name("paper in config.yaml", wildcards.paper, STUDY.papers)
+    entries = STUDY.papers[wildcards.paper][f"{kind}s"]
+    require_name(f"{kind} of {wildcards.paper}", wildcards.name, entries)
+    return entries[wildcards.name]
 
 
 def table_inputs(wildcards):

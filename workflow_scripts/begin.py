@@ -209,4 +209,4 @@ def _plan_anew(workflow: Any, why: str, counted: bool = True) -> NoReturn:
     workflow.persistence.unlock()
     shutil.rmtree(workflow.snakemake_tmp_dir, ignore_errors=True)
     os.chdir(workflow.rundir)
-    os.execv(sys.executable, [sys.executable, *command[1:]])
+    os.execvp(sys.executable, [sys.executable, *command[1:]])  # may be a name: launch.py
