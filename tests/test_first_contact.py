@@ -127,6 +127,16 @@ def test_several_failed_jobs_are_told_at_the_end_each_with_the_end_of_its_log(br
 
 
 @pytest.mark.workflow
+def test_what_failed_runs_again_though_files_made_from_it_are_there(broken):
+    root, targets = broken
+    run(str(root / ".venv/bin/snakemake"), *targets, "--cores", "2", cwd=root)
+    assert not Path(targets[0]).exists()
+    done = run("make", "why", "TARGET=micro", cwd=root)
+    assert "score uniform_noise/test by plain on digits, seed 0: not made yet" in done.stdout, done.stdout
+    assert "table main of micro: made anew before it" in done.stdout
+
+
+@pytest.mark.workflow
 @pytest.mark.parametrize("colours", [True, False])
 def test_failures_are_red_on_a_terminal_unless_colours_are_unwanted(broken, colours):
     root, targets = broken

@@ -210,7 +210,11 @@ class Ending(logging.Handler):
             return finished_lines()
         if self.dry and self.total:
             return [DRY]
-        return []
+        return (
+            [f"Stopped with {self.done} of {self.total} jobs done: the same command goes on there."]
+            if self.done
+            else []
+        )
 
     def _say(self, lines: Sequence[str], colour: str) -> None:
         text = "\n".join(["", *lines])
