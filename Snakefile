@@ -1,12 +1,5 @@
 """From archives to the papers' tables and figures: the named targets, one a paper among them. The rules are in rules/."""
 
-from snakemake.utils import min_version
-
-min_version("9.0")
-
-
-report: "resources/captions/workflow.rst"
-
 
 configfile: f"{workflow.basedir}/config.yaml"
 
@@ -23,22 +16,32 @@ include: "rules/verify.smk"
 
 
 rule all:
+    "everything of all papers of config.yaml; what `snakemake` without a target makes"
     default_target: True
     input:
         [paper_results(paper) for paper in STUDY.papers],
 
 
+rule report:
+    "one page a paper with its tables and figures"
+    input:
+        expand(REPORT, paper=STUDY.papers),
+
+
 rule datasets:
+    "images of all papers, fetched, verified and prepared"
     input:
         [*image_stores(), *(archive_path(*part) for part in weights_files())],
 
 
 rule tables:
+    "tables of all papers"
     input:
         [table_outputs(paper) for paper in STUDY.papers],
 
 
 rule figures:
+    "figures of all papers"
     input:
         [figure_outputs(paper) for paper in STUDY.papers],
 
@@ -51,5 +54,4 @@ for paper in STUDY.papers:
         input:
             paper_results(paper),
 
-
-require_targets(workflow, STUDY.papers)
+    workflow.get_rule(paper).docstring = f"paper: {STUDY.papers[paper]['title']}"

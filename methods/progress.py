@@ -152,3 +152,8 @@ class TransferProgress:
 def report_transfer(name: str, size: int, seconds: float, url: str, verified: str) -> None:
     """The last line about a file that has come whole: ``verified`` says by which hash that is known."""
     LOG.info("%s: %s in %.1f s from %s, verified by %s", name, readable_bytes(size), seconds, url, verified)
+
+
+def counted(number: int, what: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{number} {what}" + ("" if number == 1 else "s")

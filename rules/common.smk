@@ -9,10 +9,17 @@ from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+from snakemake.utils import min_version
 
+min_version("9.0")
 sys.path.insert(0, workflow.basedir)
 # Jobs inherit it: torch on a CPU takes large arrays in large pages, for new small ones cost more than filling them
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+from workflow_scripts.installed import PLANNING, require_for_jobs, require_packages
+
+require_packages(PLANNING)
 
 from methods.data import availability, downloads
 from methods.data.catalog import file_record, owner_of
@@ -30,13 +37,19 @@ from workflow_scripts.cluster.head import announce_head
 from workflow_scripts.jobs import ahead
 from workflow_scripts.gpus import gpus_claimed, limit_gpus
 from workflow_scripts.launch import register_owner
-from workflow_scripts.lines import plan_file
-from workflow_scripts.targets import require_targets
+from workflow_scripts.lines import ending, plan_file
+
+# Calls that only name rules: notices between the lines would drown them
+LISTS = frozenset({"--list", "-l", "--list-rules", "--list-target-rules", "--lt", "--lint"})
 
 try:
     register_owner(workflow.basedir, workflow.is_main_process)
 except ReproError as error:
     raise WorkflowError(str(error))
+if workflow.is_main_process:
+    ending.listen(workflow, sys.stderr)
+# Told of five rules by every process; README and docs tell of --cache
+logger.addFilter(lambda record: not str(record.msg).startswith("Workflow defines that rule"))
 # A DAG is millions of objects that all stay: looking for garbage among them is in vain
 gc.set_threshold(100_000, 50, 50)
 try:
@@ -241,6 +254,10 @@ def paper_outputs(paper):
     return [*table_outputs(paper), *figure_outputs(paper)]
 
 
+def files_to_ask_for():
+    return [*image_stores(), *(file for paper in STUDY.papers for file in paper_results(paper))]
+
+
 def paper_results(paper):
     return [*paper_outputs(paper), *expand(REPORT, paper=paper)]
 
@@ -248,13 +265,15 @@ def paper_results(paper):
 # For whoever asks from outside what is planned, and how long it may take
 plan_file.hand_over(STUDY.config, STUDY.evaluate)
 
-if workflow.is_main_process:  # every job reads this file again
+ending.know(workflow, files_to_ask_for)
+if workflow.is_main_process and LISTS.isdisjoint(sys.argv):  # every job reads this file again
     for line in [*STUDY.notices, *downloads.announce(files_to_fetch(), DATA, STUDY.config["offline"])]:
         print(line, file=sys.stderr)
 
 
 onstart:
     # The one hook of all rules: of several, Snakemake would take the last
+    require_for_jobs(workflow)
     begin(workflow, DATA, RESULTS)
     if workflow.non_local_exec:  # jobs on other machines
         announce_head()

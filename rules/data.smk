@@ -2,6 +2,7 @@
 
 
 rule fetch_archive:
+    "one source file, downloaded or taken from a folder, verified"
     output:
         archive=ARCHIVE,
     log:
@@ -23,6 +24,7 @@ rule fetch_archive:
 
 
 rule verify_source:
+    "one split found in a folder of data.sources, verified"
     output:
         manifest=SOURCE,
     log:
@@ -42,6 +44,7 @@ rule verify_source:
 
 
 rule prepare_images:
+    "the images of one split at one size, as one file"
     input:
         unpack(files_of),
     output:

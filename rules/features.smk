@@ -2,6 +2,7 @@
 
 
 rule extract_features:
+    "embeddings and logits of one split by one model"
     input:
         model=MODEL,
         images=images_of,
@@ -27,6 +28,7 @@ rule extract_features:
 
 
 rule extract_readout:
+    "classifier and prototypes of one model"
     input:
         model=MODEL,
     output:
@@ -49,6 +51,7 @@ rule extract_readout:
 
 
 rule measure_dilation:
+    "how far candidate outlier sets lie from the training set"
     input:
         unpack(dilation_inputs),
     output:

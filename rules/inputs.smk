@@ -144,7 +144,7 @@ def evaluate_inputs(wildcards):
 
 
 def asked_paper(wildcards):
-    require_name("paper", wildcards.paper, STUDY.papers)
+    require_name("paper in config.yaml", wildcards.paper, STUDY.papers)
     return wildcards.paper
 
 

@@ -1,7 +1,11 @@
 """Tables, figures and the report of every paper."""
 
 
+report: "../resources/captions/workflow.rst"
+
+
 rule make_table:
+    "one table as csv, md, tex and html"
     input:
         runs=table_inputs,
     output:
@@ -43,6 +47,7 @@ rule make_table:
 
 
 rule make_figure:
+    "one figure as svg and pdf"
     input:
         files=figure_inputs,
     output:
@@ -85,6 +90,7 @@ rule make_figure:
 
 
 rule environment:
+    "versions of packages and hardware of this machine"
     output:
         csv=report(
             ENVIRONMENT,
@@ -109,15 +115,8 @@ rule environment:
         "../workflow_scripts/environment.py"
 
 
-# A target like those of the Snakefile, which is to stay short.
-rule:
-    name:
-        "report"
-    input:
-        expand(REPORT, paper=STUDY.papers),
-
-
 rule make_report:
+    "the report of one paper, a page for the browser"
     input:
         ENVIRONMENT,
         lambda wildcards: paper_outputs(asked_paper(wildcards)),

@@ -2,6 +2,7 @@
 
 
 rule tune_scores:
+    "values of score parameters, chosen on validation data"
     input:
         unpack(tune_inputs),
     output:
@@ -26,6 +27,7 @@ rule tune_scores:
 
 
 rule fit_scores:
+    "what scores learn from the training set, for one model"
     input:
         unpack(fit_inputs),
     output:
@@ -48,6 +50,7 @@ rule fit_scores:
 
 
 rule score:
+    "scores of one split by one model"
     input:
         unpack(score_inputs),
         features=FEATURES,
@@ -73,6 +76,7 @@ rule score:
 
 
 rule score_network:
+    "scores of one split that need the network and the images"
     input:
         images=images_of,
         model=MODEL,
@@ -98,6 +102,7 @@ rule score_network:
 
 
 rule evaluate:
+    "metrics of one model over all OOD sets"
     input:
         unpack(evaluate_inputs),
     output:

@@ -20,6 +20,7 @@ SITE_PATTERNS = {
 
 
 rule:
+    "all results as pages for a browser that need no server"
     name:
         "site"
     input:
@@ -27,6 +28,7 @@ rule:
 
 
 rule make_site:
+    "the pages behind `site`"
     input:
         metrics=[run_path(METRICS, run) for run in site.site_runs(STUDY)],
         costs=[run_path(COST, run) for run in site.site_runs(STUDY)],

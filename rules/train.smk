@@ -2,6 +2,7 @@
 
 
 rule train:
+    "one model: benchmark, method, protocol and seed"
     input:
         unpack(train_inputs),
     output:

@@ -9,6 +9,7 @@ localrules:
 
 # Neither inputs nor outputs: with inputs, Snakemake would first make anew, and so repair, what is to be examined.
 rule verify:
+    "checks every number on the disk back to the archives; makes nothing"
     log:
         "logs/verify.log",
     conda:
@@ -25,6 +26,7 @@ rule verify:
 
 # A target like those of the Snakefile, which is to stay short.
 rule:
+    "every paper in an archive that other labs can check"
     name:
         "bundle"
     input:
@@ -32,6 +34,7 @@ rule:
 
 
 rule make_bundle:
+    "one paper in an archive for other labs"
     input:
         ENVIRONMENT,
         lambda wildcards: paper_outputs(asked_paper(wildcards)),

@@ -207,7 +207,7 @@ def test_a_failed_job_is_told_with_its_log_and_what_to_do(shown, tmp_path):
     assert text.count("FAILED after") == 1
     assert "  | two\n  it ended without a word: killed" in text
     assert "0 of 3 jobs done" in text
-    assert "1 failed, 2 not run:\n  failed: score a/test\n" in text
+    assert "1 failed, 2 not run:\n  failed: score a/test\n    rule score, log job.log\n    | one\n    | two\n" in text
     assert "run the same command again" in text
 
 

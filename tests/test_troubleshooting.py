@@ -6,11 +6,9 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import snakemake as snakemake_package
-from snakemake.exceptions import WorkflowError
 
 from methods.data.fetch import fetch
 from methods.data.subsets import read_list
@@ -22,13 +20,12 @@ from methods.settings.load import load_config, load_study
 from methods.settings.schema import load_yaml
 from methods.training.device import choose_device
 from tests.workflow import PAPER, ROOT, snakemake, write_inputs
-from workflow_scripts import targets
 
 PAGE = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
 _ENTRY = re.compile(r"^\*\*(?:`([^`\n]+)`|``(.+?)``)\*\*(?: \((?:from )?([^)]+)\))?$", re.M)
 _ALSO = re.compile(r"`([^`\n]*\.\.\.[^`\n]*)`")
 _FIELD = "\0"
-NOT_IN_CONFIG = "the target ... is a paper that the config does not name, it has ...: add --config papers=..."
+NOT_IN_CONFIG = "papers/....yaml is there, but config.yaml does not name it. Add ..."
 
 
 def entries(said_by: str | None) -> list[str]:
@@ -194,17 +191,6 @@ def test_a_set_that_cannot_be_had_says_it():
     said("its ID set ... is not available here", "\n".join(study.notices))
 
 
-def test_a_target_of_a_wrong_name_says_it(monkeypatch):
-    monkeypatch.setattr(targets, "asked", lambda: ["results/some.csv", "micor"])
-    rules = [SimpleNamespace(name=name) for name in ("all", "micro", "tables")]
-    workflow = SimpleNamespace(is_main_process=True, rules=rules, basedir=ROOT)
-    with pytest.raises(WorkflowError, match="did you mean 'micro'") as caught:
-        targets.require_targets(workflow, ["micro"])
-    said("there is no target ...: ...", str(caught.value))
-    workflow.is_main_process = False  # a job's
-    targets.require_targets(workflow, ["micro"])
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A small workflow that has not run."""
@@ -217,7 +203,7 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize(
     ("target", "message", "more"),
     [
-        ("adapt", NOT_IN_CONFIG, "it has micro: add --config papers='[adapt]'"),
+        ("adapt", NOT_IN_CONFIG, "snakemake adapt --config 'papers=[adapt]'"),
         ("results/papers/micro/tables/mian.md", "there is no ... ...: ...", "did you mean 'main'"),
         ("results/runs/digits/plian/corrected/seed0/history.csv", "there is no ... ...: ...", "did you mean 'plain'"),
     ],

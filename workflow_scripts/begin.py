@@ -22,6 +22,7 @@ from methods.disk import existing, require_writable
 from methods.errors import ReproError, refuse
 from methods.training.resume import forget_finished
 from workflow_scripts.clock import bring_back
+from workflow_scripts.failed_jobs import keep_records
 from workflow_scripts.job import JOB_LOCK, locked
 from workflow_scripts.launch import BUSY, LAUNCHER, launcher
 from workflow_scripts.sharing import Board, Claim, owner
@@ -51,6 +52,7 @@ def begin(workflow: Any, data: str, results: str) -> None:
         _bring_back(workflow.dag, jobs)
         _share(workflow, jobs, Path(data).resolve())
         _plan_anew_if_outdated(workflow, jobs)  # somebody had made them just before the claim was up
+        keep_records(workflow)
     except ReproError as error:
         raise WorkflowError(str(error)) from error
 
@@ -209,4 +211,4 @@ def _plan_anew(workflow: Any, why: str, counted: bool = True) -> NoReturn:
     workflow.persistence.unlock()
     shutil.rmtree(workflow.snakemake_tmp_dir, ignore_errors=True)
     os.chdir(workflow.rundir)
-    os.execv(sys.executable, [sys.executable, *command[1:]])
+    os.execvp(sys.executable, [sys.executable, *command[1:]])  # may be a name: launch.py

@@ -7,6 +7,7 @@ removes the lock only when no Snakemake lives in the folder, and refuses while o
 import fcntl
 import logging
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -48,11 +49,21 @@ def register_owner(root: str, main: bool) -> None:
         _launchers.append(started_by)
     end_with(launcher())
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    _name_python()
     os.environ[OWNER] = str(process_identity(os.getpid()))
     logging.raiseExceptions = False  # the sentence about a full disk cannot go into the log; it is on the terminal
     require_writable(OWNER_LOCK.parent, "Snakemake's folder")
     if HEAD not in os.environ:
         _held.append(locked(OWNER_LOCK, fcntl.LOCK_SH))
+
+
+def _name_python() -> None:
+    """Let Snakemake start jobs by the name of this Python where its path has a space: it does not quote the path."""
+    if shlex.quote(sys.executable) == sys.executable:
+        return
+    folder, name = os.path.split(sys.executable)
+    os.environ["PATH"] = os.pathsep.join([folder, os.environ.get("PATH", os.defpath)])
+    sys.executable = name
 
 
 def launcher() -> str | None:

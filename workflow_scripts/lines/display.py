@@ -9,10 +9,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from methods.progress import NO_BARS
+from methods.progress import NO_BARS, counted
 from workflow_scripts.lines.code_record import known_closures, write_closures
+from workflow_scripts.lines.ending import (
+    DRY,
+    NOTHING,
+    Failure,
+    error_lines,
+    failed_lines,
+    failure,
+    finished_lines,
+    last_words,
+)
+from workflow_scripts.lines.hints import last_error, log_lines
 from workflow_scripts.lines.plan_file import gpus_of
 from workflow_scripts.lines.remaining import Timed, read_durations, readable, write_durations
+from workflow_scripts.lines.terminal import coloured
 from workflow_scripts.lines.why import why
 
 # Lines of Snakemake without an event that say nothing to somebody who waits for results
@@ -45,9 +57,8 @@ CHATTER = (
     "WorkflowError:\nAt least one job did not complete successfully",
     "Exiting because a job execution failed",
 )
-_ENDS = ("make_report", "make_site", "make_bundle")  # rules whose files are what a run is for
 _CLEAR = "\r\x1b[2K"  # a job's bar may stand in the line
-_LOG_LINES, _MOST_AT_WORK = 5, 4
+_MOST_AT_WORK = 4
 _FIRST_SILENCE, _LONGEST_SILENCE = 60.0, 1800.0  # seconds without a line before one says what is at work
 
 
@@ -67,8 +78,9 @@ class Display:
         self.jobs: dict[int, dict[str, Any]] = {}
         self.listed: Counter[str] = Counter()
         self.submissions = 0  # of the listed jobs: fewer where a cluster's profile groups them
-        self.failures: dict[int, str] = {}
+        self.failures: dict[int, Failure] = {}
         self.done = self.total = 0
+        self.nothing = False  # whether Snakemake found nothing to do
         self.start = self.last_line = time.monotonic()
         self.closures = known_closures() if dry else {}
         self.lock, self.closed = threading.Lock(), threading.Event()
@@ -83,24 +95,28 @@ class Display:
         elif event in _SILENT:
             return
         elif record.levelno >= logging.INFO and self._worth(record):
-            self._say(record.getMessage().strip("\n"), urgent=record.levelno >= logging.WARNING)
+            self.nothing = self.nothing or record.getMessage().startswith(NOTHING)
+            bad = record.levelno >= logging.ERROR
+            self._say(record.getMessage().strip("\n"), "red" * bad, urgent=record.levelno >= logging.WARNING)
+            self._say("\n".join(error_lines(record) if bad else ()), "red", urgent=True)
 
     def _worth(self, record: logging.LogRecord) -> bool:
         text = record.getMessage().strip()
         return self.verbose or (text not in ("", "None") and not text.startswith(CHATTER))
 
-    def _say(self, text: str, urgent: bool = False) -> None:
+    def _say(self, text: str, colour: str = "", urgent: bool = False) -> None:
         if text and (urgent or not self.quiet):
             with self.lock:
                 self.last_line = time.monotonic()
-                self.stream.write(f"{_CLEAR if self.stream.isatty() else ''}{text}\n")
+                shown = coloured(text, colour, self.stream) if colour else text
+                self.stream.write(f"{_CLEAR if self.stream.isatty() else ''}{shown}\n")
                 self.stream.flush()
 
     def _run_info(self, event: dict[str, Any]) -> None:
         self.timed.totals = {rule: count for rule, count in event["stats"].items() if rule != "total"}
         self.total = event["stats"]["total"]
         if not self.dry:
-            self._say(f"{self.total} jobs to run, {self.timed.cores} at a time at most")
+            self._say(f"{counted(self.total, 'job')} to run, {self.timed.cores} at a time at most")
 
     def _resources(self, event: dict[str, Any]) -> None:
         self.timed.cores = event.get("cores") or self.timed.cores
@@ -156,11 +172,13 @@ class Display:
             return
         rule, start = self.timed.running.pop(job, (event["rule_name"], time.monotonic()))
         self.timed.failed[rule] += 1
-        log = event["log"][0] if event["log"] else None
-        self.failures[job] = _title(self.jobs.get(job, event))
+        self.failures[job] = failed = failure(self.jobs.get(job, event))
         after = readable(time.monotonic() - start)
-        self._say(f"{self._head()} FAILED after {after}: {self.failures[job]}{f' (log: {log})' if log else ''}")
-        self._say("\n".join(_last_words(Path(log))) if log else "")
+        self._say(
+            f"{self._head()} FAILED after {after}: {failed.title}{f' (log: {failed.log})' if failed.log else ''}", "red"
+        )
+        if not last_error(log_lines(failed.log)):  # otherwise the job has told it on the terminal itself
+            self._say("\n".join(f"  {line}" for line in last_words(failed.log)))
 
     def _tell_of_long_jobs(self) -> None:
         silence = _FIRST_SILENCE
@@ -185,6 +203,8 @@ class Display:
         self.closed.set()
         if self.dry:
             self._close_list()
+        elif self.nothing:
+            self._say("\n".join(finished_lines()))
         elif self.total:
             self._close_run()
             with suppress(OSError):  # a full disk: they only serve estimates and words
@@ -196,24 +216,22 @@ class Display:
             parts = ", ".join(f"{count} {rule}" for rule, count in sorted(self.listed.items()))
             count = self.listed.total()
             grouped = f" in {self.submissions} submissions" if self.submissions < count else ""
-            self._say(f"{count} jobs would run{grouped}: {parts}")
+            self._say(f"{counted(count, 'job')} would run{grouped}: {parts}\n{DRY}")
+        elif self.nothing:
+            self._say("\n".join(finished_lines()))
 
     def _close_run(self) -> None:
         took = readable(time.monotonic() - self.start)
-        if self.done == self.total:
-            self._say(f"all {self.total} jobs done in {took}")
-            ends = [job["output"][0] for job in self.jobs.values() if job["rule_name"] in _ENDS]
-            self._say("\n".join(f"  see {path}" for path in sorted(ends)))
-            return
-        left = self.total - self.done - len(self.failures)
-        if not self.failures:
+        if self.failures:
+            lines = failed_lines(list(self.failures.values()), self.done, self.total, f" in {took}")
+            self._say("\n".join(lines), "red", urgent=True)
+        elif self.done == self.total:
+            self._say(f"all {self.total} jobs done in {took}", "green")
+            self._say("\n".join(finished_lines()))
+        else:
             self._say(
                 f"stopped after {took} with {self.done} of {self.total} jobs done: the same command goes on there"
             )
-            return
-        self._say(f"{self.done} of {self.total} jobs done in {took}, {len(self.failures)} failed, {left} not run:")
-        self._say("\n".join(f"  failed: {title}" for title in self.failures.values()))
-        self._say("Mend what the log says and run the same command again: what is done stays as it is.")
 
 
 def _title(event: dict[str, Any]) -> str:
@@ -228,18 +246,6 @@ def _latest(event: dict[str, Any]) -> str:
         return f"; {lines[-1].split(' INFO ', 1)[1]}"
     except (OSError, IndexError):
         return ""
-
-
-def _last_words(log: Path) -> list[str]:
-    """The end of a job's log, unless its last line is an error, which the job has told on the terminal itself."""
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return ["  it wrote no log: see the lines above, or .snakemake/log"]
-    if any(" ERROR " in line for line in lines[-1:]):
-        return []
-    hint = "  it ended without a word: killed, perhaps for want of memory"
-    return [*(f"  | {line}" for line in lines[-_LOG_LINES:]), hint]
 
 
 _ACTIONS = {

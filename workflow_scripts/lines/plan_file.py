@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.lines.ending import error_lines
 from workflow_scripts.lines.remaining import BENCHMARKS
 
 PLAN = "OOD_REPRO_PLAN"  # folder that a plan wants its jobs in
@@ -26,7 +27,7 @@ class PlanFile:
         if getattr(record, "event", None) == "job_info":
             self.file.write(json.dumps(job_of(record)) + "\n")
         elif record.levelno >= logging.ERROR:
-            print(record.getMessage(), file=sys.stderr)
+            print("\n".join([record.getMessage(), *error_lines(record)]), file=sys.stderr)
 
     def close(self) -> None:
         """All jobs are there."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from methods.data.catalog import file_record
 from methods.disk import existing
-from methods.progress import readable_bytes
+from methods.progress import counted, readable_bytes
 from methods.settings.study import Study
 from workflow_scripts.lines.remaining import Recorded, readable
 from workflow_scripts.planning.hours import Training, other_hours, trainings
@@ -140,11 +140,6 @@ def _folder_lines(folder: str, own: Sequence[Space], parts: Sequence[Space]) -> 
     yield f"  {folder} gets {readable_bytes(max(needed, 0))}{unknown}; {readable_bytes(free)} are free there"
     if needed > free:
         yield f"  NOT ENOUGH ROOM: {folder} lacks {readable_bytes(needed - free)}; free it or set the folder elsewhere"
-
-
-def counted(number: int, what: str) -> str:
-    """``1 file``, ``2 files``."""
-    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def _size(part: Space) -> str:
