@@ -29,7 +29,7 @@ def prose(page):
 def anchors(page):
     text = re.sub(r"^( *)```.*?^\1```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
     heads = re.findall(r"^#+ (.+)$", text, re.M)
-    return {slugify(re.sub(r"[`*]", "", head), "-") for head in heads}
+    return {slugify(re.sub(r"[`*]", "", head), "-") for head in heads} | set(re.findall(r'<a id="([^"]+)"', text))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

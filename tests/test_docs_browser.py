@@ -40,7 +40,7 @@ def test_a_page_opens_without_errors_and_is_no_wider_than_a_phone(page, site, ad
 def test_search_works_without_a_server(page, site):
     page.goto((site / "index.html").as_uri())
     page.click("label.md-header__button[for=__search]")
-    page.fill("input.md-search__input", "dilation")
+    page.type("input.md-search__input", "dilation")
     page.wait_for_selector(".md-search-result__item")
     assert "outliers.html" in page.eval_on_selector(".md-search-result__list", "list => list.innerHTML")
     assert page.problems == []
