@@ -100,7 +100,7 @@ docs: env-dev  ## write the generated pages and the picture of the rules anew, b
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "The documentation is in site/index.html."
 
-bench: env-dev  ## the quick benchmarks (2 minutes); one: make bench NAME=scores ARGS='--threads 2'; NAME=list names all
+bench: env-dev  ## the quick benchmarks (2 minutes); NAME=list names all; one: make bench NAME=scores ARGS='--threads 2'
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks $(NAME) $(ARGS)
 
 lock: env-dev  ## turn requirements*.in into pinned requirements*.txt

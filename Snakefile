@@ -49,6 +49,7 @@ rule figures:
 for paper in STUDY.papers:
 
     rule:
+        "tables, figures and report of the paper of this name"
         name:
             paper
         input:

@@ -326,6 +326,7 @@ def test_every_rule_and_every_target_of_make_is_on_the_page():
     assert len(re.findall(r"^\| `[\w<>]+` \|", text, re.M)) == len(TARGETS) + 1
     makefile = (ROOT / "Makefile").read_text()
     phony = re.search(r"^\.PHONY: (.*)$", makefile, re.M)[1].split()
+    phony.remove("named")  # what refuses a missing TARGET
     assert set(target_page.make_targets(makefile)) == set(phony)
     assert all(f"| `make {name}` |" in text for name in phony)
 
