@@ -28,13 +28,17 @@ _LOOK = """
 
 
 def edges(target: str) -> set[tuple[str, str]]:
-    """(rule, rule that needs it) for all rules behind a target.
+    """(rule, rule that needs it) for all rules behind a paper.
 
     Raises:
-        CalledProcessError: Snakemake refuses the target.
+        RuntimeError: Snakemake refuses the target.
     """
     command = [sys.executable, "-m", "snakemake", target, "--rulegraph", "dot", "--cores", "1", "--nolock"]
-    text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    command += ["--config", f"papers=[{target}]"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"Snakemake does not tell the rules behind {target}:\n{done.stderr}")
+    text = done.stdout
     names = dict(re.findall(r'(\d+)\[label = "(\w+)"', text))
     return {(names[a], names[b]) for a, b in re.findall(r"(\d+) -> (\d+)", text)}
 

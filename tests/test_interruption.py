@@ -140,7 +140,8 @@ def test_ctrl_c_stops_all_and_the_next_run_goes_on(tmp_path, expected):
 def test_a_second_start_is_refused_while_one_is_at_work(tmp_path, expected):
     write_inputs(tmp_path)
     process = start(tmp_path, TABLE)
-    wait_for_job(process, "train")
+    training = wait_for_job(process, "train")
+    os.kill(training, signal.SIGSTOP)  # so that the run is still at work, however slow the others are to start
     second = launch(tmp_path, TABLE)
     assert second.returncode == 1
     assert "Another Snakemake is at work" in second.stdout
@@ -148,6 +149,7 @@ def test_a_second_start_is_refused_while_one_is_at_work(tmp_path, expected):
     third = snakemake(tmp_path, TABLE)
     assert third.returncode == 1
     assert "Another Snakemake is at work in this folder: wait for it to end or stop it" in third.stdout
+    os.kill(training, signal.SIGCONT)
     assert process.wait(120) == 0
     assert (tmp_path / TABLE).read_bytes() == expected
 

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from methods.errors import ReproError
 from methods.metrics.seeds import Spread
@@ -225,6 +226,22 @@ def test_of_adapt_and_edge_no_value_is_known(adapt):
     assert not [row for row in settings["published"] if row["recipe"].startswith("adapt")]
     for name in ("adapt", "edge"):
         assert not {row["method"] for row in library(name).values} & {"adapt", "edge"}
+
+
+def test_methods_of_other_papers_on_the_benchmark_are_not_told_of(tmp_path):
+    """A table says nothing of what its own paper does not evaluate, whatever else the config names."""
+    other = {
+        "name": "other",
+        "title": "Other",
+        "benchmarks": {"cifar100-r34": {"use": "adapt"}},
+        "recipes": {"palm": {"use": "adapt"}, "warm": {"extends": "palm", "label": "Warm", "epochs": 5}},
+        "scores": {"knn7": {"score": "knn", "k": 7}},
+        "evaluate": {"cifar100-r34": {"warm": ["knn7"]}},
+    }
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(other))
+    study = load_study({"papers": ["adapt", str(tmp_path / "other.yaml")], "seeds": [0]})
+    table = study.papers["adapt"]["tables"]["published-cifar100-r34"]
+    assert "Warm" not in outputs.table_settings(study, "adapt", table)["unpublished"]
 
 
 def test_joint_energy_tested_on_images_whose_labels_are_hidden():

@@ -10,7 +10,7 @@ from methods.csv_file import read_csv
 from methods.features.store import read_features
 from methods.files import sha256_file
 from methods.networks.model import build_model
-from tests.workflow import PAPER, snakemake, write_inputs
+from tests.workflow import PAPER, command, snakemake, write_inputs
 
 RUN = "results/runs/digits/theirs/corrected/seed0"
 
@@ -56,6 +56,15 @@ def test_an_imported_checkpoint_is_evaluated_like_a_trained_model(checkpoint, tm
     rows = {row["method"] for row in read_csv(tmp_path / "results/papers/micro/tables/main.csv")}
     assert rows == {"Plain", "Theirs"}
     assert {row["method"] for row in read_csv(tmp_path / "results/papers/micro/tables/cost.csv")} == {"Plain"}
+    check_without_the_paper(tmp_path)
+
+
+def check_without_the_paper(folder):
+    """Where the config names the paper no more, nobody can say where the checkpoint lies: no fault of the files."""
+    write_inputs(folder, PAPER | {"name": "another"}, seeds=[0, 1])
+    done = command("workflow_scripts.verification", folder, "verify", "--configfile", "config.yaml")
+    assert done.returncode == 0, done.stdout
+    assert "files belong to other configs or papers" in done.stdout
 
 
 def test_another_checkpoint_than_the_paper_says_stops_its_run(checkpoint, tmp_path):

@@ -31,7 +31,7 @@ def concerning(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[str, 
         not_offered += alias is None and not _known(found, value)
         if alias is not None:
             rows.append(_shown(study, entry["benchmark"], found, value, alias))
-    methods = entry.get("methods", list(study.evaluate[entry["benchmark"]]))
+    methods = entry.get("methods", list(study.papers[paper]["evaluate"][entry["benchmark"]]))
     known = {row["recipe"] for row in rows}
     unpublished = [study.recipes[m, entry["benchmark"]]["label"] for m in methods if m not in known]
     return {"published": rows, "not_offered": not_offered, "unpublished": unpublished}

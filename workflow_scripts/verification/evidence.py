@@ -17,8 +17,8 @@ from methods.source_digest import ROOT
 from workflow_scripts.verification import hashes
 from workflow_scripts.verification.layout import KINDS, OUTSIDE, SIDECAR, Place, parents_of, place_of
 
-# Not results: hashes vouch for themselves, checkpoints are in progress, and this is what is written here.
-LEFT_OUT = ("results/hashes/", "results/resume/", "results/verify.json")
+# Not results: hashes vouch for themselves, checkpoints are in progress, the site only shows what is checked here.
+LEFT_OUT = ("results/hashes/", "results/resume/", "results/site/", "results/verify.json")
 DATA_FOLDERS = ("archives", "images", "sources")
 
 

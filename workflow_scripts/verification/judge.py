@@ -18,7 +18,7 @@ from workflow_scripts.verification import findings, origins
 from workflow_scripts.verification.evidence import Evidence, Link
 from workflow_scripts.verification.expected import expected
 from workflow_scripts.verification.findings import Claim, Finding
-from workflow_scripts.verification.layout import KINDS, RECORDED_KINDS, SIDECAR, Place, place_of
+from workflow_scripts.verification.layout import KINDS, RECORDED_KINDS, SIDECAR, SOMEWHERE, Place, place_of
 
 OWN, BESIDE = "its own line in hashes", "the record beside it"
 _RANKS = {kind: rank for rank, kind in enumerate(KINDS)}
@@ -105,6 +105,9 @@ class Judgement:
         """A parent that is not one file on the disk: gone, of unknown place, or one of several."""
         evidence = self.evidence
         if len(link.keys) == 1:
+            return
+        if link.places == (SOMEWHERE,):
+            self.unasked += 1
             return
         self.links += 1
         searched = link.keys if link.places else tuple(evidence.sha256)

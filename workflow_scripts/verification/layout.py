@@ -46,6 +46,7 @@ RECORDED_KINDS = {"network_scores": "scores"}
 OUTPUT_FORMS = {"table": ("csv", "md", "tex", "html"), "figure": ("svg", "pdf")}
 SIDECAR = ".provenance.json"
 OUTSIDE = "file:"  # begins the key of a file of yours that lies in neither folder
+SOMEWHERE = f"{OUTSIDE}*"  # such a file, or a downloaded one, that only a paper beyond the config names
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,9 @@ def _of_model(place: Place, role: str, settings: Mapping[str, Any], study: Study
     checkpoint = study.recipes.get((place.run.method, place.run.benchmark), {}).get("checkpoint", {})
     if "file" in checkpoint:
         return [f"{OUTSIDE}{checkpoint['file']}"]
-    dataset, file = imports.download(checkpoint) if checkpoint else ("checkpoint_*", "*")
+    if not checkpoint:
+        return [SOMEWHERE]
+    dataset, file = imports.download(checkpoint)
     return [_key("archive", dataset=dataset, file=file)]
 
 

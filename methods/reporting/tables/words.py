@@ -43,7 +43,8 @@ def origin(settings: Mapping[str, Any]) -> str:
 
 def over_seeds(settings: Mapping[str, Any]) -> str:
     """What the numbers are taken over."""
-    return f"mean ± standard deviation over seeds {', '.join(map(str, settings['seeds']))}"
+    seeds = ", ".join(map(str, settings["seeds"]))
+    return f"mean ± standard deviation over seeds {seeds}" if len(settings["seeds"]) > 1 else f"seed {seeds}"
 
 
 def protocols_of(settings: Mapping[str, Any]) -> list[str]:
