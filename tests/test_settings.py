@@ -842,6 +842,17 @@ def test_methods_without_their_outliers_are_left_out_and_others_stay(tmp_path, c
     assert table["left_out"] == [["Label of EDGE", CATALOG[why.split()[0]]["title"]]]
 
 
+def test_a_recipe_that_nothing_evaluates_is_told_of(tmp_path):
+    forgotten = {
+        "recipes.base": {"extends": "bce", "label": "Base"},
+        "recipes.mine": {"extends": "base", "label": "Mine"},
+    }
+    study = absent_study(tmp_path, forgotten, {})
+    assert study.notices == ["mine of the paper study stands under no `evaluate` and will not be trained"]
+    evaluated = {"evaluate.mosaics.mine": ["joint_energy"]}
+    assert absent_study(tmp_path, forgotten | evaluated, {}).notices == []
+
+
 def test_methods_that_lack_one_set_share_a_notice_and_its_owner_is_told_of_once(tmp_path):
     ood = {"benchmarks.digits.ood.dtd_mini": {"split": "test", "groups": ["far"]}}
     more = {"recipes.other": {"extends": "edge", "label": "Other"}, "evaluate.mosaics.other": ["joint_energy"]}

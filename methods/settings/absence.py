@@ -11,6 +11,7 @@ from methods.settings.study import Study
 
 def leave_out_what_is_absent(study: Study) -> None:
     """Find the splits that cannot be had, take what needs them out of ``study``, and note it."""
+    _note_idle_recipes(study)
     data = study.config["data"]
     study.absent = frozenset(
         part for part in set(_splits(study)) if not can_be_had(study.catalog, *part, data["sources"], data["folder"])
@@ -22,6 +23,18 @@ def leave_out_what_is_absent(study: Study) -> None:
             _drop_methods(study, name)
             _drop_scores(study, name)
             _note_ood_sets(study, name)
+
+
+def _note_idle_recipes(study: Study) -> None:
+    """A recipe without its line under `evaluate` is easily forgotten, and nothing else would say so."""
+    for name, paper in study.papers.items():
+        busy = {method for methods in paper["evaluate"].values() for method in methods}
+        busy |= {recipe.get("extends") for recipe in paper["recipes"].values()}
+        if idle := [method for method in paper["recipes"] if method not in busy]:
+            verb = "stands" if len(idle) == 1 else "stand"
+            study.notices.append(
+                f"{', '.join(idle)} of the paper {name} {verb} under no `evaluate` and will not be trained"
+            )
 
 
 def _splits(study: Study) -> Iterator[tuple[str, str]]:
