@@ -134,7 +134,11 @@ class Terminal:
         home = root.with_name(f"{root.name}.home")
         home.mkdir(exist_ok=True)
         self.state.write_text(f"export HOME={shlex.quote(str(home))}\ncd {shlex.quote(str(root))}\n")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "PYTHON"))}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PYTEST", "PYTHON", "MAKE", "MFLAGS"))
+        }
         self.environment = {**kept, "CORES": "2", "TERM": "dumb"}
 
     def run(self, block: Block, place: str) -> str:
