@@ -24,9 +24,8 @@ SETS = [f"{EVALUATION}/scores/{name}/test.h5" for name in ("digits_held_out", "u
 
 def run(*command, cwd, **variables):
     """A command outside any environment; standard error is joined to standard output."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "MAKE", "MFLAGS"))}
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    known = {**kept, "CORES": "2", **variables}
+    known = {**tutorials.clean_environment(), "CORES": "2", **variables}
     return subprocess.run(command, cwd=cwd, env=known, text=True, check=False, timeout=300, **streams)
 
 

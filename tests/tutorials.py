@@ -71,6 +71,12 @@ def _dedented(found: re.Match[str]) -> str:
     return re.sub(f"^{found['indent']}", "", found["text"], flags=re.M)
 
 
+def clean_environment() -> dict[str, str]:
+    """The environment without what pytest, and a `make` that runs the tests, hand on to a terminal."""
+    of_make = ("ARGS", "TARGET", "NAME", "PROFILE", "REASON", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS")
+    return {k: v for k, v in os.environ.items() if k not in of_make and not k.startswith(("PYTEST", "PYTHON"))}
+
+
 def new_project(root: Path) -> Path:
     """A copy of the project's files in ``root``, with `.venv` being the environment of the running tests."""
     shutil.copytree(ROOT, root, ignore=_left_out, symlinks=True, dirs_exist_ok=True)
@@ -134,12 +140,7 @@ class Terminal:
         home = root.with_name(f"{root.name}.home")
         home.mkdir(exist_ok=True)
         self.state.write_text(f"export HOME={shlex.quote(str(home))}\ncd {shlex.quote(str(root))}\n")
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("PYTEST", "PYTHON", "MAKE", "MFLAGS"))
-        }
-        self.environment = {**kept, "CORES": "2", "TERM": "dumb"}
+        self.environment = {**clean_environment(), "CORES": "2", "TERM": "dumb"}
 
     def run(self, block: Block, place: str) -> str:
         """What the block prints, standard error joined to standard output."""
