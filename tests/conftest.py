@@ -9,6 +9,9 @@ import pytest
 
 from tests.workflow import once, snakemake, write_inputs
 
+# Tests that call make are not to see the variables of the make that runs them
+for _name in ("ARGS", "TARGET", "NAME", "PROFILE", "REASON", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"):
+    os.environ.pop(_name, None)
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")  # tests run a file a core: more threads would wait for one another
 

@@ -72,9 +72,8 @@ def _dedented(found: re.Match[str]) -> str:
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without what pytest, and a `make` that runs the tests, hand on to a terminal."""
-    of_make = ("ARGS", "TARGET", "NAME", "PROFILE", "REASON", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS")
-    return {k: v for k, v in os.environ.items() if k not in of_make and not k.startswith(("PYTEST", "PYTHON"))}
+    """The environment without what pytest hands on to a terminal."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "PYTHON"))}
 
 
 def new_project(root: Path) -> Path:
