@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from methods.csv_file import read_csv
+from methods.reporting.tables.detection import shown_sets
 from methods.settings.schema import ROOT, load_yaml
 
 _MOST_ROWS = 16
@@ -32,8 +33,7 @@ def _show(entry: dict, table: Path, rows: list[list[str]]) -> None:
 
 def _rows(entry: dict, path: Path) -> list[list[str]]:
     """One column an OOD set or group, its metrics joined by slashes."""
-    shown = entry.get("shown", [part["name"] for part in entry["sets"]])
-    keys = [f"set:{name}" for name in shown] + [f"group:{group}" for group in entry["groups"]]
+    keys = [f"set:{name}" for name in shown_sets(entry)] + [f"group:{group}" for group in entry["groups"]]
     head = ["method", "score", "ID", *(key.split(":")[1].replace("_", " ") for key in keys)]
     return [head] + [
         [row["method"], row["score"], _percent(row["id:mean"])]
