@@ -46,11 +46,18 @@ def prepare_settings(wildcards):
 def train_inputs(wildcards):
     run = run_of(wildcards)
     source = STUDY.recipe(run).get("checkpoint")
+    if (base := imports.snapshot_run(STUDY, run)) is not None:
+        return {"weights": run_path(MODEL, base)}
     if source is not None:
         return {"weights": source.get("file") or archive_path(*imports.download(source))}
     sets, weights = steps.train_sets(STUDY, run), pretrained.weights_file(STUDY, run)
     stores = {role: image_path(*part, wildcards.benchmark) for role, part in sets.items()}
     return stores | ({pretrained.ROLE: archive_path(*weights)} if weights else {})
+
+
+def training_verb(wildcards):
+    source = STUDY.recipe(run_of(wildcards)).get("checkpoint")
+    return "train" if source is None else "take the snapshot" if "recipe" in source else "import"
 
 
 def archive_path(dataset, file):

@@ -23,7 +23,7 @@ rule train:
     params:
         settings=settings(steps.train_settings),
         digest=by_run(digests.train_digest),
-        verb=lambda wildcards, input: "import" if "weights" in input.keys() else "train",  # with `input`: untracked
+        verb=lambda wildcards, input: training_verb(wildcards),  # with `input`: untracked
     message:
         "{params.verb} {wildcards.method} on {wildcards.benchmark}, seed {wildcards.seed} ({wildcards.protocol})"
     script:

@@ -165,6 +165,7 @@ def figure_settings(kind, **options):
         "panels": [
             {"key": "objective.alpha", "name": "alpha", "base": "edge", "points": [["bce", 0.0], ["edge", 2.5]]}
         ],
+        "courses": [{"method": "edge", "label": "EDGE", "points": [[2, "bce"], [8, "edge"]]}],
         "targets": ["set:near_set", "set:far_set"],
         "against": "average of Near & set and Far_set",
         "selection": {"form": "paper_topk"},
@@ -536,6 +537,29 @@ def test_sensitivity_lines_are_means_over_seeds_at_the_values_of_the_recipes(dra
     np.testing.assert_allclose(linear.get_lines()[0].get_xdata(), [0, 2.5])
     np.testing.assert_allclose(linear.get_lines()[0].get_ydata(), [100 - value for value in expected])
     assert linear.get_ylabel() == "FPR95 in percent (closest)"
+
+
+def test_epoch_curves_lead_from_the_snapshots_to_the_end_of_a_training(draw):
+    figure = draw("epoch_curves")
+    (axis,) = figure.axes  # MaxLogit is evaluated after one epoch alone and has no panel
+    (line,) = axis.get_lines()
+    expected = [
+        100 * np.mean([set_value(m, "joint_energy", d, s) for s in (0, 1) for d in ("near_set", "far_set")])
+        for m in ("bce", "edge")
+    ]
+    np.testing.assert_allclose(line.get_ydata(), expected)
+    assert (list(line.get_xdata()), line.get_label()) == ([2, 8], "EDGE")
+    assert (axis.get_title(), axis.get_xlabel(), axis.get_ylabel()) == ("JointEnergy", "epochs", "AUROC in percent")
+    heights = axis.collections[0].get_paths()[0].vertices[:, 1]
+    assert heights.max() == pytest.approx(max(expected) + 100 * statistics.stdev([0, 0.01]))
+    share = draw("epoch_curves", axis="share", metric="fpr95").axes[0]
+    np.testing.assert_allclose(share.get_lines()[0].get_xdata(), [25, 100])
+    np.testing.assert_allclose(share.get_lines()[0].get_ydata(), [100 - value for value in expected])
+
+
+def test_epoch_curves_without_a_course_are_refused(draw):
+    with pytest.raises(ReproError, match="evaluate its snapshots as well"):
+        draw("epoch_curves", methods=("edge",))
 
 
 def test_cost_stands_against_auroc_with_bars_over_seeds(draw):

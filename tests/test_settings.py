@@ -202,6 +202,8 @@ def test_a_config_that_does_not_fit_is_refused(tmp_path, config, message):
         ({"recipes.plain.epoch": 3}, "study.yaml.recipes.plain has the unknown key 'epoch': did you mean 'epochs'?"),
         ({"recipes.plain.epochs": 2.0}, "study.yaml.recipes.plain.epochs is 2.0, expected a whole number"),
         ({"recipes.plain.epochs": DROP}, "study.yaml.recipes.plain lacks the key 'epochs'"),
+        ({"recipes.plain.schedule.name": DROP}, "study.yaml.recipes.plain.schedule lacks the key 'name'"),
+        ({"recipes.plain.optimiser.learning_rate": DROP}, "recipes.plain.optimiser lacks the key 'learning_rate'"),
         ({"recipes.plain.schedule.name": "cosin"}, "recipes.plain.schedule.name is 'cosin': did you mean 'cosine'?"),
         ({"recipes.plain.optimiser.learning_rate": "1e-3"}, "learning_rate is '1e-3', expected a number"),
         ({"recipes.plain.optimiser.learning_rate": float("inf")}, "learning_rate is inf, expected a number"),
@@ -648,6 +650,13 @@ def test_extends_merges_mapping_by_mapping():
     base = {"epochs": 5, "optimiser": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.8}}
     found = resolved(base, {"optimiser": {"learning_rate": 0.2}, "batch": 3})
     assert found == {"epochs": 5, "batch": 3, "optimiser": {"name": "sgd", "learning_rate": 0.2, "momentum": 0.8}}
+
+
+def test_a_paper_may_give_one_value_of_a_part_that_it_takes_over(tmp_path):
+    more = {"extends": "plain", "label": "More", "optimiser": {"learning_rate": 0.2}}
+    study = study_of(tmp_path, {"recipes.more": more, "evaluate.digits.more": ["msp"]})
+    plain, own = (study.recipes[name, "digits"]["optimiser"] for name in ("plain", "more"))
+    assert own == {**plain, "learning_rate": 0.2}
 
 
 def test_the_same_objective_name_keeps_the_other_parameters():

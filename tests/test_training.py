@@ -220,6 +220,20 @@ def test_a_resumed_training_is_the_uninterrupted_one_bit_for_bit(case, tmp_path,
     assert resumed.cost["resumed"] == 1
 
 
+def test_a_snapshot_holds_what_a_training_was_after_an_epoch(tmp_path, monkeypatch):
+    short = settings("adapt", schedule={"name": "constant"}, epochs=1)
+    long = {**short, "epochs": 4, "snapshots": [1, 3]}
+    whole, one = run(long, tmp_path, file="never_interrupted"), run(short, tmp_path, file="one_epoch")
+    plain = run({**long, "snapshots": []}, tmp_path, file="without")
+    assert all(torch.equal(whole.tensors[f"after1.{name}"], tensor) for name, tensor in one.tensors.items())
+    assert all(torch.equal(whole.tensors[name], tensor) for name, tensor in plain.tensors.items())
+    epochs = {name.split(".")[0] for name in whole.tensors if name.startswith("after")}
+    assert epochs == {"after1", "after3"}
+    assert not torch.equal(whole.tensors["after1.objective.prototypes"], whole.tensors["objective.prototypes"])
+    interrupted(long, tmp_path, monkeypatch, stop=9)  # in the third epoch: the first snapshot lies in the checkpoint
+    assert identical(whole, run(long, tmp_path))
+
+
 def test_a_training_interrupted_twice_is_still_the_same(tmp_path, monkeypatch):
     recipe = settings("adapt")
     for stop in (4, 13):

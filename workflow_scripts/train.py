@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from methods import provenance
 from methods.csv_file import csv_text
 from methods.files import write_text
 from methods.networks.foreign import import_tensors, read_checkpoint, require_sha256
 from methods.networks.model import build_model
-from methods.networks.weights import KIND, save_model
+from methods.networks.weights import KIND, load_model, save_model
 from methods.training.cost import COSTS, cost_row
 from methods.training.processes import fit_on_devices
 from methods.training.resume import resume_folder
@@ -36,14 +38,20 @@ def main(snakemake: Any) -> None:
 
 
 def import_run(snakemake: Any, settings: dict[str, Any], record: dict[str, Any]) -> None:
-    """A checkpoint of others under this project's names; there is no history and no cost of a training."""
-    model = build_model(settings["architecture"])
+    """A checkpoint of others under this project's names, or a snapshot: no history, and no cost of a training."""
     path, how = snakemake.input.weights, settings["imported"]
-    require_sha256(path, how["sha256"])
-    tensors = import_tensors(read_checkpoint(path), model.state_dict(), how["layout"], how["ignore"], path)
+    tensors = load_model(path, how["epoch"])[0] if "epoch" in how else foreign(path, how, settings["architecture"])
     write_text(snakemake.output.history, "epoch\n")
     write_text(snakemake.output.cost, csv_text([cost_row(dict.fromkeys(COSTS, 0.0), hardware_of(snakemake))]))
     save_model(snakemake.output.model, tensors, record)
+
+
+def foreign(path: str, how: dict[str, Any], architecture: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Tensors of a checkpoint of others, by this project's names."""
+    require_sha256(path, how["sha256"])
+    return import_tensors(
+        read_checkpoint(path), build_model(architecture).state_dict(), how["layout"], how["ignore"], path
+    )
 
 
 run_job(main, snakemake)

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from methods.errors import ReproError
 from methods.files import atomic
+from methods.networks.snapshots import is_snapshot, names_after
 
 KIND = "model"
 
@@ -26,22 +27,26 @@ def save_model(path: str | Path, tensors: Mapping[str, np.ndarray], provenance: 
         save_file(plain, temporary, metadata={"provenance": json.dumps(provenance, sort_keys=True)})
 
 
-def load_model(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Tensors and provenance of a model file.
+def load_model(path: str | Path, epoch: int | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Tensors and provenance of a model file; with ``epoch`` the tensors of the snapshot after so many epochs.
 
     Raises:
-        ReproError: the file is missing, damaged or was not made by this project.
+        ReproError: the file is missing, damaged, was not made by this project, or has no such snapshot.
     """
     if not Path(path).is_file():
         raise ReproError(f"The model file {path} does not exist.")
     try:
         with safe_open(path, framework="np") as file:
             provenance = _require_record(path, file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = list(file.keys())
+            wanted = {n: n for n in names if not is_snapshot(n)} if epoch is None else names_after(epoch, names)
+            tensors = {own: file.get_tensor(name) for name, own in wanted.items()}
     except (SafetensorError, OSError, ValueError) as error:
         raise ReproError(
             f"The model file {path} is damaged ({error}): delete it and run the same command again."
         ) from error
+    if not tensors:
+        raise ReproError(f"The model file {path} has no snapshot after {epoch} epochs: delete it and run again.")
     return tensors, provenance
 
 

@@ -107,9 +107,14 @@ def grid(
     return figure, flat[:count]
 
 
-def legend_below(figure: Figure, source: Axes, title: str | None = None) -> None:
-    """The legend of one panel below all, in as many columns as its words leave room for; the figure grows by it."""
-    handles, labels = source.get_legend_handles_labels()
+def legend_below(figure: Figure, source: Axes | Sequence[Axes], title: str | None = None) -> None:
+    """The legend of one panel, or of several, below all, in as many columns as its words leave room for.
+
+    The figure grows by it. What several panels show is named once.
+    """
+    each_panel = [axis.get_legend_handles_labels() for axis in ([source] if isinstance(source, Axes) else source)]
+    shown = {label: handle for panel in each_panel for handle, label in zip(*panel, strict=True)}
+    handles, labels = list(shown.values()), list(shown)
     size = plt.rcParams["legend.fontsize"]
     longest = max((len(label) for label in labels), default=1)
     each = (0.55 * longest + 6) * size / 72  # inches of one entry; a letter is about 0.55 of its size wide

@@ -78,8 +78,8 @@ def _drop_methods(study: Study, name: str) -> None:
     if exposure is None or study.available(exposure["dataset"], exposure["split"]):
         return
     dataset, known = exposure["dataset"], records("objectives")
-    recipes = {method: study.recipes[method, name] for method in study.evaluate[name]}
-    gone = [m for m, r in recipes.items() if "checkpoint" not in r and known[r["objective"]["name"]]["needs_outliers"]]
+    trained = {m: study.recipes[m, name]["objective"] for m in study.evaluate[name] if not study.imported(m, name)}
+    gone = [method for method, objective in trained.items() if known[objective["name"]]["needs_outliers"]]
     for method in gone:
         study.left_out[name, method] = dataset
         for evaluate in _evaluations(study):

@@ -7,7 +7,7 @@ from methods import registry
 from methods.settings.check_figures import figure_problems, name_problems
 from methods.settings.check_sets import benchmark_problems, share, unknown
 from methods.settings.dilation import dilation_problems
-from methods.settings.imports import checkpoint_problems
+from methods.settings.imports import checkpoint_problems, snapshot_problems
 from methods.settings.needs import unmet_needs
 from methods.settings.parts import part_problems
 from methods.settings.published_files import library_problems
@@ -124,8 +124,10 @@ def _recipe(study: Study, benchmark: str, method: str) -> Iterator[str]:
     for part in record["needs"]:
         if part not in recipe:
             yield f"{place} lacks a {part}, which {record['title']} trains"
-    if "checkpoint" in recipe:
+    if study.imported(method, benchmark):
         yield from checkpoint_problems(recipe, place)
+    elif "checkpoint" in recipe:
+        yield from snapshot_problems(study, benchmark, recipe, place)
     elif record["needs_outliers"]:
         if "outlier_exposure" not in study.benchmarks[benchmark]:
             yield f"{place} trains with outliers, which the benchmark {benchmark} does not name (outlier_exposure)"
@@ -135,6 +137,9 @@ def _recipe(study: Study, benchmark: str, method: str) -> Iterator[str]:
         asked, offered = (" or ".join(names) for names in (study.config["protocols"], record["protocols"]))
         remedy = f"add {offered} to config.protocols, or leave {place} out of `evaluate`"
         yield f"config.protocols: {record['title']} has no protocol {asked}, only {offered}: {remedy}"
+    late = [epoch for epoch in recipe.get("snapshots", ()) if epoch > recipe["epochs"]]
+    if late:
+        yield f"{place}.snapshots names epoch {late[0]} of {recipe['epochs']}: name epochs that the training has"
     if "evaluation_normalisation" in recipe and "train_eval_norm" not in record.get("switches", {}):
         yield f"{place} has an evaluation_normalisation, which {record['title']} never uses: leave it out"
     if recipe["switches"].get("train_eval_norm") == "mismatched" and "evaluation_normalisation" not in recipe:

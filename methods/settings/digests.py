@@ -24,7 +24,8 @@ def prepare_digest(study: Study, dataset: str, split: str) -> str:
 def train_digest(study: Study, run: Run) -> str:
     """Digest of the engine and of the objective and network the run names, or of the import of a checkpoint."""
     if "checkpoint" in study.recipe(run):
-        return step_digest("train", "methods.networks.foreign", "methods.networks.weights", _network_module(study, run))
+        readers = ["methods.networks.foreign"] if study.imported(run.method, run.benchmark) else []
+        return step_digest("train", *readers, "methods.networks.weights", _network_module(study, run))
     return step_digest("train", "methods.training.fit", "methods.networks.weights", *_named(study, run))
 
 

@@ -38,9 +38,8 @@ def label(entry: Entry, name: str, usual: str) -> str:
 
 def has_parts(study: Study, benchmark: str, method: str, parts: Iterable[str]) -> bool:
     """Whether the runs of a method have what a kind of figure shows of their readout, such as prototypes."""
-    recipe = study.recipes[method, benchmark]
-    gives = registry.records("objectives")[recipe["objective"]["name"]]["gives"]
-    return not (wanted := set(parts)) or ("checkpoint" not in recipe and wanted <= set(gives))
+    gives = registry.records("objectives")[study.recipes[method, benchmark]["objective"]["name"]]["gives"]
+    return not (wanted := set(parts)) or (not study.imported(method, benchmark) and wanted <= set(gives))
 
 
 def method_order(study: Study, paper: str) -> list[str]:
@@ -83,6 +82,35 @@ def panel_values(study: Study, entry: Entry) -> dict[str, Any]:
         if len(points) > 1:
             panels.append({"key": key, "name": name, "base": here[0], "points": points})
     return {"panels": panels}
+
+
+def with_snapshots(study: Study, benchmark: str, methods: Iterable[str]) -> list[str]:
+    """``methods``, each behind those snapshots of it that are evaluated, by their epochs."""
+    found = [method for base in methods for _, method in _course(study, benchmark, base)]
+    return list(dict.fromkeys(found))
+
+
+def courses(study: Study, entry: Entry, methods: Iterable[str]) -> list[dict[str, Any]]:
+    """For kinds that are drawn over epochs: method, label, and (epochs, snapshot or the method itself) in rising order.
+
+    A method without an evaluated snapshot has no course.
+    """
+    benchmark = entry["benchmark"]
+    whole = {method: _course(study, benchmark, method) for method in methods}
+    return [
+        {"method": name, "label": label(entry, name, study.recipes[name, benchmark]["label"]), "points": points}
+        for name, points in whole.items()
+        if len(points) > 1
+    ]
+
+
+def _course(study: Study, benchmark: str, base: str) -> list[tuple[int, str]]:
+    """(epochs, method) of the evaluated snapshots of ``base`` and of itself; of anything else itself alone."""
+    checkpoints = {
+        method: study.recipes[method, benchmark].get("checkpoint", {}) for method in study.evaluate[benchmark]
+    }
+    own = [(part["epoch"], method) for method, part in checkpoints.items() if part.get("recipe") == base]
+    return [*sorted(own), (study.recipes[base, benchmark].get("epochs", 0), base)]
 
 
 def shown_classes(study: Study, entry: Entry) -> list[list[Any]]:

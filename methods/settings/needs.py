@@ -19,7 +19,7 @@ def unmet_needs(study: Study, benchmark: str, method: str, instance: str) -> lis
         "logits": "head" in recipe,
         "classifier": "head" in recipe,
         "projection": "projector" in recipe,
-        "prototypes": "prototypes" in objective["gives"] and "checkpoint" not in recipe,
+        "prototypes": "prototypes" in objective["gives"] and not study.imported(method, benchmark),
     }
     needs = records("scores")[study.scores[instance]["score"]]["needs"]
     return [_WORDS[part] for part in needs if not there.get(part, True)]

@@ -45,7 +45,7 @@ def table_settings(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[s
         "left_out": _left_out(study, paper, entry),
         "left_out_scores": _left_out_scores(study, paper, entry),
         "tuning": _tuning(study, paper, entry),
-        "imported": [label for m, label in common["methods"] if "checkpoint" in study.recipes[m, entry["benchmark"]]],
+        "imported": [label for m, label in common["methods"] if study.imported(m, entry["benchmark"])],
         "precision": _precision(study, entry, _methods(study, paper, entry)),
         **_exposure(study, paper, entry),
         **_random_views(study, entry, runs),
@@ -128,6 +128,7 @@ def figure_settings(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[
         **(_targets(study, paper, entry) if needs == "metrics" else {}),
         **_benchmark_keys(study, entry),
         **(figures.panel_values(study, entry) if "panels" in entry else {}),
+        **_courses(study, paper, entry),
         **({"shown_classes": figures.shown_classes(study, entry)} if output_record(entry).get("gives") else {}),
         "seed": None if _over_seeds(entry) else figure_seed(study, entry),
         "method_order": figures.method_order(study, paper),
@@ -147,6 +148,13 @@ def figure_sources(study: Study, paper: str, entry: Mapping[str, Any]) -> list[t
         for run in figure_runs(study, paper, own):
             found += [({**s, "benchmark": own["benchmark"]}, run) for s in figures.run_sources(study, own, run)]
     return found
+
+
+def _courses(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """``courses`` of a figure over epochs."""
+    if not output_record(entry).get("with_snapshots"):
+        return {}
+    return {"courses": figures.courses(study, entry, _methods(study, paper, entry))}
 
 
 def _targets(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,10 +188,12 @@ def _own(study: Study, paper: str, benchmark: str) -> dict[str, list[str]]:
 
 
 def _methods(study: Study, paper: str, entry: Mapping[str, Any]) -> list[str]:
-    """Methods of a table or figure, without those left out here and, where training is shown, those imported."""
+    """Methods of a table or figure, without those left out here and, where training is shown, those that are none."""
     benchmark, record = entry["benchmark"], output_record(entry)
     chosen = figures.named_methods(entry) or list(_own(study, paper, benchmark))
     here = [method for method in chosen if method in study.evaluate[benchmark]]
+    if record.get("with_snapshots"):
+        here = figures.with_snapshots(study, benchmark, here)
     trained = bool({"cost", "history"} & set(figures.files_read(entry)))
     here = [method for method in here if not (trained and "checkpoint" in study.recipes[method, benchmark])]
     whole = [method for method in here if figures.has_parts(study, benchmark, method, record.get("gives", ()))]

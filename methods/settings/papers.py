@@ -1,14 +1,17 @@
 """Papers and their recipes: loading, `use`, `extends` and values that differ on a benchmark."""
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from methods.errors import ReproError
+from methods.errors import ReproError, refuse
 from methods.settings.schema import ROOT, load_schema, load_yaml, nearest, problems, with_defaults
 
 REQUIRED = ("label", "objective")
 TRAINING = ("optimiser", "schedule", "epochs", "batch")  # required where nothing is imported
+# What a snapshot does not take over from the recipe it is one of: it is not trained again
+_OF_TRAINING = (*TRAINING, "outlier_batch", "precision", "selection", "snapshots")
 
 
 def paper_path(name: str) -> Path:
@@ -30,22 +33,35 @@ def load_paper(name: str) -> dict[str, Any]:
     """
     path, schema = paper_path(name), load_schema("paper")
     document = load_yaml(path)
-    if found := problems(document, schema, f"papers/{path.name}"):
+    if found := problems(document, _written(schema), f"papers/{path.name}"):
         raise ReproError("\n".join(found))
     recipes = document.pop("recipes", {})
     return {**with_defaults(document, schema), "recipes": recipes}
 
 
+def _written(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema for papers as they are written: a recipe may give parts of what it takes over.
+
+    ``complete_recipe`` holds the whole recipe against the whole schema.
+    """
+    partial = copy.deepcopy(dict(schema))
+    for part in partial["properties"]["recipes"]["additionalProperties"]["properties"].values():
+        part.pop("required", None)
+    return partial
+
+
 def resolve_recipe(paper: Mapping[str, Any], name: str, trail: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A recipe of ``paper`` with `use` and `extends` carried out; `on` is kept.
+    """A recipe of ``paper`` with `use`, `extends` and the checkpoint of another recipe carried out; `on` is kept.
 
     Raises:
-        ReproError: unknown base, or bases that go in a circle.
+        ReproError: unknown base, bases that go in a circle, or a snapshot that says more than its label.
     """
     place, here = f"papers/{paper['name']}.yaml.recipes.{name}", f"{paper['name']}.{name}"
     if here in trail:
         raise ReproError(f"{place} rests on itself: {' -> '.join((*trail, here))}")
     recipe, trail = dict(paper["recipes"][name]), (*trail, here)
+    if "recipe" in recipe.get("checkpoint", {}):
+        return _snapshot(paper, recipe, place, trail)
     other, base = recipe.pop("use", None), recipe.pop("extends", None)
     if other is not None:
         source = load_paper(other)
@@ -55,6 +71,22 @@ def resolve_recipe(paper: Mapping[str, Any], name: str, trail: tuple[str, ...] =
         _require_recipe(paper, base, place)
         return merge(resolve_recipe(paper, base, trail), recipe)
     return recipe
+
+
+def _snapshot(paper: Mapping[str, Any], recipe: dict[str, Any], place: str, trail: tuple[str, ...]) -> dict[str, Any]:
+    """A recipe that is another one after some of its epochs: all but its label is that one's."""
+    name, epoch = recipe["checkpoint"]["recipe"], recipe["checkpoint"].get("epoch")
+    more = [*(set(recipe) - {"label", "checkpoint"}), *(set(recipe["checkpoint"]) - {"recipe", "epoch"})]
+    refuse(
+        bool(more),
+        f"{place} is a snapshot of {name}, from which everything is taken, and has {', '.join(sorted(more))}: leave "
+        "that out, only a label can stand beside `checkpoint: {recipe: ..., epoch: ...}`.",
+    )
+    refuse(epoch is None, f"{place}.checkpoint lacks the key 'epoch': name one of the snapshots of {name}.")
+    _require_recipe(paper, name, place)
+    base = resolve_recipe(paper, name, trail)
+    passed = f"{epoch} epoch{'' if epoch == 1 else 's'}"
+    return {**base, "label": f"{base.get('label')} after {passed}", **recipe}
 
 
 def used_benchmark(paper: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -74,7 +106,10 @@ def used_benchmark(paper: Mapping[str, Any], name: str) -> dict[str, Any]:
 def recipe_on(recipe: Mapping[str, Any], benchmark: str) -> dict[str, Any]:
     """The recipe as it stands on ``benchmark``."""
     plain = {key: value for key, value in recipe.items() if key != "on"}
-    return merge(plain, recipe.get("on", {}).get(benchmark, {}))
+    here = merge(plain, recipe.get("on", {}).get(benchmark, {}))
+    if "recipe" not in here.get("checkpoint", {}):
+        return here
+    return {key: value for key, value in here.items() if key not in _OF_TRAINING}
 
 
 def complete_recipe(recipe: Mapping[str, Any], place: str) -> dict[str, Any]:

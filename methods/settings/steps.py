@@ -10,7 +10,7 @@ from typing import Any
 from methods.provenance import fingerprint
 from methods.registry import records
 from methods.settings import tuning
-from methods.settings.imports import import_settings
+from methods.settings.imports import import_settings, snapshot_run
 from methods.settings.pretrained import ROLE, weights_file
 from methods.settings.study import Run, Study
 from methods.training.switches import resolve_switches, told_switches
@@ -20,6 +20,7 @@ TRAINED = (
     "optimiser",
     "schedule",
     "epochs",
+    "snapshots",
     "batch",
     "outlier_batch",
     "selection",
@@ -51,6 +52,8 @@ def train_settings(study: Study, run: Run) -> dict[str, Any]:
     switches = resolved_switches(study, run)
     if "checkpoint" in recipe:
         imported = {"imported": import_settings(recipe), "architecture": architecture(study, run)}
+        if (base := snapshot_run(study, run)) is not None:
+            imported["imported"]["training"] = fingerprint(train_settings(study, base))
         return {**imported, "protocol": run.protocol, "seed": run.seed, "objective": recipe["objective"]}
     return {
         "task": benchmark["task"],
@@ -93,7 +96,7 @@ def architecture(study: Study, run: Run) -> dict[str, Any]:
 
 
 def train_sets(study: Study, run: Run) -> dict[str, tuple[str, str]]:
-    """Role -> (data set, split) that a training reads; an imported checkpoint reads none."""
+    """Role -> (data set, split) that a training reads; a checkpoint reads none."""
     benchmark, recipe = study.benchmarks[run.benchmark], study.recipe(run)
     if "checkpoint" in recipe:
         return {}

@@ -61,7 +61,12 @@ class Study:
 
     def seeds(self, benchmark: str, method: str) -> list[int]:
         """Seeds of a method's runs: the first alone for an imported checkpoint, which is the same for all."""
-        return self.config["seeds"][: 1 if "checkpoint" in self.recipes[method, benchmark] else None]
+        return self.config["seeds"][: 1 if self.imported(method, benchmark) else None]
+
+    def imported(self, method: str, benchmark: str) -> bool:
+        """Whether a method is a checkpoint of others; neither trainings nor snapshots of them are."""
+        checkpoint = self.recipes[method, benchmark].get("checkpoint")
+        return checkpoint is not None and "recipe" not in checkpoint
 
     def protocols(self, benchmark: str, method: str) -> list[str]:
         """Protocols of the config that the objective of a method offers."""

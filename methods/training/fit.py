@@ -21,6 +21,7 @@ from methods.data.images import ImageSet
 from methods.errors import ReproError
 from methods.metrics.identification import accuracy, mean_average_precision
 from methods.networks.model import Outputs
+from methods.networks.snapshots import is_snapshot, snapshot
 from methods.objectives.base import Context, Terms
 from methods.progress import EpochProgress, beat
 from methods.training import acceleration
@@ -54,7 +55,8 @@ class Result:
     """A finished training.
 
     Attributes:
-        tensors: ``backbone.* head.* projector.* objective.*`` of the selected epoch, on the CPU.
+        tensors: ``backbone.* head.* projector.* objective.*`` of the selected epoch, on the CPU; before them the
+            epoch of a snapshot (methods.networks.snapshots).
         history: one row an epoch.
         cost: seconds, images, peak memory.
     """
@@ -118,6 +120,7 @@ class _Trainer:
         self.criterion_precision = settings["precision"] if in_autocast else "fp32"
         self.progress = ckpt.Progress()
         self.best: dict[str, torch.Tensor] = {}
+        self.snapshots: dict[str, torch.Tensor] = {}  # on the CPU
 
     def run(self) -> None:
         """All epochs that are left, with a checkpoint now and then."""
@@ -131,6 +134,8 @@ class _Trainer:
             self._select(row)
             self.progress.history.append(row)
             self.progress.epoch = epoch + 1
+            if self.progress.epoch in self.settings.get("snapshots", ()):
+                self.snapshots |= snapshot(self.progress.epoch, self._tensors())
             self.progress.seconds += time.monotonic() - start
             if self.group.rank == 0 and time.monotonic() - saved >= self.hardware["checkpoint_seconds"]:
                 self.save()
@@ -243,12 +248,13 @@ class _Trainer:
             "resumed": float(self.progress.resumed),
         }
         tensors = {name: tensor.detach().cpu() for name, tensor in (self.best or self._tensors()).items()}
-        return Result(tensors, self.progress.history, cost)
+        return Result(tensors | self.snapshots, self.progress.history, cost)
 
     def save(self) -> None:
         """Write the resume checkpoint."""
         tensors = {f"now.{name}": tensor for name, tensor in self._tensors().items()}
         tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
+        tensors |= self.snapshots
         tensors |= ckpt.optimiser_tensors(self.stepper.optimiser)
         self.progress.scaler = self.stepper.scaler_state()
         ckpt.save_checkpoint(self.resume, tensors, self.progress)
@@ -261,6 +267,7 @@ class _Trainer:
         tensors, self.progress = found
         self.progress.resumed += 1
         now, self.best = ckpt.subset(tensors, "now."), ckpt.subset(tensors, "best.")
+        self.snapshots = {name: tensor for name, tensor in tensors.items() if is_snapshot(name)}
         self.model.load_state_dict({k: v for k, v in now.items() if not k.startswith("objective.")})
         self.objective.load_state_dict(ckpt.subset(now, "objective."))
         ckpt.restore_optimiser(self.stepper.optimiser, tensors)

@@ -7,7 +7,7 @@ the record nor the study says which one. A test holds this against the workflow'
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -146,6 +146,8 @@ def _of_model(place: Place, role: str, settings: Mapping[str, Any], study: Study
         return [f"data/archives/{data[role]}"]
     if role in data:
         return [_image(study, place.names["benchmark"], data[role])]
+    if "recipe" in (how := settings.get("imported", {})):
+        return [_run_key("model", *astuple(replace(place.run, method=how["recipe"])))]
     checkpoint = study.recipes.get((place.run.method, place.run.benchmark), {}).get("checkpoint", {})
     if "file" in checkpoint:
         return [f"{OUTSIDE}{checkpoint['file']}"]
