@@ -174,8 +174,10 @@ def table_inputs(wildcards):
     needs = outputs.output_record(entry)["needs"]
     if needs == "dilation":
         return [DILATION.format(benchmark=entry["benchmark"], seed=seed) for seed in STUDY.config["seeds"]]
-    pattern = {"cost": COST, "metrics": METRICS}[needs]
-    return [run_path(pattern, run) for run in outputs.table_runs(STUDY, wildcards.paper, entry)]
+    sources = outputs.table_sources(STUDY, wildcards.paper, entry)
+    if needs == "scores":
+        return [run_path(SCORES, run, dataset=dataset, split=split) for run, (dataset, split) in sources]
+    return [run_path({"cost": COST, "metrics": METRICS}[needs], run) for run, _ in sources]
 
 
 def figure_inputs(wildcards):

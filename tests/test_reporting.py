@@ -17,12 +17,15 @@ from methods import registry
 from methods.csv_file import csv_text, read_csv
 from methods.errors import ReproError
 from methods.files import write_text
-from methods.metrics.seeds import LEAST, Spread
-from methods.metrics.uncertainty import interval_of
+from methods.metrics.counts import count
+from methods.metrics.ranking import auroc
+from methods.metrics.seeds import LEAST, Spread, spread
+from methods.metrics.uncertainty import interval_of, welch_interval
 from methods.reporting.latex import escape, to_latex
 from methods.reporting.layout import all_notes, to_csv, to_html, to_markdown
 from methods.reporting.tables.classes import make as classes_table
 from methods.reporting.tables.cost import make as cost_table
+from methods.reporting.tables.differences import make as differences_table
 from methods.reporting.tables.main import make as main_table
 from methods.reporting.tables.parts import Column, Table, percent
 from methods.reporting.tables.ranks import make as ranks_table
@@ -492,9 +495,9 @@ def rows_of_several(method, seed):
                 target = f"{part}:{row['level']}:{row['target']}"
                 rows.append({**row, "level": "tail", "target": target, "value": moved})
     rows += [metrics_row("", "tail", part, "id_images", "counted", n) for part, n in (("head", 70), ("tail", 5))]
-    for name, count, ap in (("cat", 9, 0.2), ("dog", 40, 0.6), ("eel", 0, ""), ("fox", 9, 0.4)):
+    for name, positives, ap in (("cat", 9, 0.2), ("dog", 40, 0.6), ("eel", 0, ""), ("fox", 9, 0.4)):
         value = ap if ap == "" else ap + seed / 10 + (method == "adapt") / 100
-        rows.append(metrics_row("", "class", name, "positives", "counted", count))
+        rows.append(metrics_row("", "class", name, "positives", "counted", positives))
         rows.append(metrics_row("", "class", name, "ap", "average_precision", value, "1 of 1" if ap else "undefined"))
         rows.append(metrics_row("", "class", name, "ap", "trapezoid", value and value / 2))
     rows.append(metrics_row("", "id", "test", "map", "average_precision", 0.4 + seed / 10 + (method == "adapt") / 100))
@@ -634,6 +637,60 @@ def test_a_rank_table_is_refused_below_three_seeds_or_sets():
         ranked(2)
     with pytest.raises(ReproError, match="There are 2 OOD sets or seeds: a comparison by ranks needs at least 3"):
         ranked(3, sets=("a", "b"))
+
+
+def compared(seeds=2, **changes):
+    """A table of differences on hand-made scores: ADAPT's are PALM's with the OOD scores of ``tin`` moved down."""
+    draw = np.random.default_rng(0)
+    scores = {"id": draw.normal(1, 1, 80), "tin": draw.normal(0, 1, 60), "lsun": draw.normal(0, 1, 50)}
+    runs = []
+    for method in METHODS:
+        for seed in range(seeds):
+            for name, values in scores.items():
+                shift = 0.2 * seed * (name == "id") - 0.8 * (method == "adapt" and name == "tin")
+                runs.append(((method, "corrected", seed, name), {"msp": values + shift, f"only {method}": values}))
+    settings = {
+        **SETTINGS,
+        "against": "palm",
+        "seeds": list(range(seeds)),
+        "runs": [name for name, _ in runs],
+        **changes,
+    }
+    settings["scores"] = [["msp", "MSP"], ["only adapt", "Other"]]
+    return differences_table(settings, runs), scores
+
+
+def test_a_table_of_differences_has_a_row_a_set_and_whole_group():
+    found, scores = compared()
+    assert found.heads == ("Methods", "Score", "OOD set")
+    pair = ("ADAPT & co - PALM_100%", "MSP")
+    assert found.rows == [(*pair, "Tiny"), (*pair, "LSUN #1*"), (*pair, "Average near")]  # far lacks iSUN
+    assert [column.key for column in found.columns] == [
+        *("fpr95:difference", "fpr95:images", "fpr95:seeds"),
+        *("auroc:difference", "auroc:images", "auroc:seeds"),
+    ]
+    own = [auroc(count(scores["id"] + 0.2 * s, scores["tin"] - 0.8)) for s in (0, 1)]
+    base = [auroc(count(scores["id"] + 0.2 * s, scores["tin"])) for s in (0, 1)]
+    assert found.cells[0][3].mean == pytest.approx(np.mean(own) - np.mean(base))
+    welch = welch_interval(spread(own), spread(base))
+    assert found.cells[0][5] == f"{100 * welch.low:+.2f} to {100 * welch.high:+.2f}"
+    low, high = map(float, found.cells[0][4].split(" to "))
+    assert 0 < low < 100 * found.cells[0][3].mean < high
+    assert found.cells[1][3:5] == [spread([0.0]), "+0.00 to +0.00"]  # the same scores on the same images
+    assert found.cells[2] == found.cells[0]
+    assert "first method minus second" in found.caption
+    assert "Over seeds: Welch's interval" in found.caption
+
+
+def test_one_seed_has_no_interval_over_seeds():
+    found, _ = compared(seeds=1, metrics=["auroc"])
+    assert all(cells[2] == "" for cells in found.cells)
+    assert "One seed does not tell the noise of training" in found.caption
+
+
+def test_differences_without_a_common_score_are_refused():
+    with pytest.raises(ReproError, match="no method shares a score and a protocol with supcon"):
+        compared(against="supcon", methods=[*SETTINGS["methods"], ["supcon", "SupCon"]])
 
 
 def test_the_table_file_holds_the_interval_over_seeds():

@@ -22,9 +22,11 @@ from methods.metrics.uncertainty import (
     STATISTICS,
     bootstrap,
     bootstrap_intervals,
+    bootstrap_sets,
     exceeds_noise,
     paired_intervals,
     t_interval,
+    welch_interval,
 )
 
 repeatable = settings(max_examples=60, deadline=None, derandomize=True, database=None)
@@ -152,6 +154,35 @@ def test_pairing_sees_a_small_difference_that_two_intervals_do_not():
     assert paired.low > 0
     assert alone[0].low < alone[1].high
     assert paired.high - paired.low < alone[0].high - alone[0].low
+
+
+def test_all_sets_see_the_same_id_images_of_a_replicate():
+    """With OOD scores below all ID scores but one image, AUROC says how often that image was drawn."""
+    inside = [np.array([0.0, *range(10, 29)])]
+    below, twice = np.full(30, 5.0), np.full(50, 5.0)
+    found = bootstrap_sets(inside, {"one": [below], "two": [twice]}, replicates=40)
+    np.testing.assert_allclose(found["one"]["auroc", ""], found["two"]["auroc", ""])
+    assert len(np.unique(found["one"]["auroc", ""])) > 2
+    alone = bootstrap_sets(inside, {"two": [twice]}, replicates=40)["two"]
+    assert all(np.array_equal(alone[metric], found["two"][metric]) for metric in STATISTICS)
+
+
+def test_methods_share_the_images_of_a_replicate_and_sets_do_not():
+    (inside, outside), other = gaussians(12), np.random.default_rng(13).normal(0, 1.5, 111).round(1)
+    found = bootstrap_sets([inside, inside], {"one": [outside, outside], "two": [other, outside]}, replicates=20)
+    for values in found["one"].values():
+        np.testing.assert_array_equal(*values)
+    assert not np.array_equal(found["one"]["auroc", ""][1], found["two"]["auroc", ""][1])
+
+
+@repeatable
+@given(*[st.lists(st.floats(0, 1), min_size=2, max_size=6)] * 2, st.sampled_from([0.9, 0.95]))
+def test_the_interval_of_a_difference_over_seeds_is_welchs(first, second, level):
+    assume(np.var(first) > 1e-9 and np.var(second) > 1e-9)
+    found = welch_interval(spread(first), spread(second), level)
+    expected = stats.ttest_ind(first, second, equal_var=False).confidence_interval(level)
+    np.testing.assert_allclose([found.low, found.high], [expected.low, expected.high], rtol=1e-7, atol=1e-12)
+    assert welch_interval(spread(first[:1]), spread(second), level) is None
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])

@@ -24,6 +24,15 @@ def paper(**checkpoint):
     found["recipes"]["later"] = {"label": "Later", "checkpoint": {"recipe": "plain", "epoch": 2}}
     found["evaluate"]["digits"] = {name: ["msp"] for name in ("plain", "early", "later")}
     found["tables"]["cost"] = {"kind": "cost", "benchmark": "digits", "caption": "Cost"}
+    found["tables"]["against"] = {
+        "kind": "differences",
+        "benchmark": "digits",
+        "caption": "Later epochs",
+        "methods": ["early", "later"],
+        "against": "plain",
+        "metrics": ["auroc"],
+        "groups": ["near"],
+    }
     found["figures"]["epochs"] = {
         "kind": "epoch_curves",
         "benchmark": "digits",
@@ -54,6 +63,9 @@ def test_snapshots_are_evaluated_beside_their_training(tmp_path):
         load_model(whole, epoch=3)
     rows = {row["method"] for row in read_csv(tmp_path / "results/papers/micro/tables/main.csv")}
     assert rows == {"Plain", "Plain after 1 epoch", "Later"}
+    rows = read_csv(tmp_path / "results/papers/micro/tables/against.csv")
+    assert [row["ood set"] for row in rows][:3] == ["Digits 1, 7, 9", "Uniform noise", "Average near"]
+    assert {row["methods"] for row in rows} == {"Plain after 1 epoch - Plain", "Later - Plain"}
     assert "imported" not in (tmp_path / "results/papers/micro/tables/main.md").read_text()
     assert {row["method"] for row in read_csv(tmp_path / "results/papers/micro/tables/cost.csv")} == {"Plain"}
     record = json.loads((tmp_path / "results/papers/micro/figures/epochs.svg.provenance.json").read_text())

@@ -1,10 +1,12 @@
 """Rule make_table: one table of a paper in three forms."""
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from methods import provenance, registry
 from methods.csv_file import read_csv
+from methods.features.score_store import read_scores
 from methods.files import write_text
 from methods.reporting.latex import to_latex
 from methods.reporting.layout import to_csv, to_html, to_markdown
@@ -18,10 +20,12 @@ def main(snakemake: Any) -> None:
     settings = json.loads(snakemake.params.settings)
     names = [tuple(run) for run in settings["runs"]]
     kind = settings["kind"]
-    if registry.records("reporting.tables")[kind]["needs"] in ("metrics", "dilation"):
+    needs = registry.records("reporting.tables")[kind]["needs"]
+    if needs in ("metrics", "dilation"):
         for path in snakemake.input.runs:
             provenance.require_sidecar(path)
-    runs = [(name, read_csv(path)) for name, path in zip(names, snakemake.input.runs, strict=True)]
+    read: Callable[[str], Any] = (lambda path: read_scores(path)[0]) if needs == "scores" else read_csv
+    runs = [(name, read(path)) for name, path in zip(names, snakemake.input.runs, strict=True)]
     table = registry.load("reporting.tables", kind).make(settings, runs)
     write_text(snakemake.output.csv, to_csv(table))
     write_text(snakemake.output.md, to_markdown(table))

@@ -1,7 +1,8 @@
 """How far numbers can be trusted: intervals over training seeds, and over the images of a pair of sets."""
 
 import math
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,15 +55,26 @@ def exceeds_noise(first: Spread, second: Spread, level: float = 0.95) -> bool:
 
     One seed does not tell how large the noise is: then the answer is no.
     """
+    found = welch_interval(first, second, level)
+    return found is not None and not found.low <= 0 <= found.high
+
+
+def welch_interval(first: Spread, second: Spread, level: float = 0.95) -> Interval | None:
+    """Welch's interval of the difference first - second of two means over seeds; None where one has a single seed.
+
+    Its degrees of freedom are Satterthwaite's, so that neither equal deviations nor equal numbers of seeds are assumed.
+    """
+    _require_level(level)
     if min(first.count, second.count) < 2:
-        return False
+        return None
     parts = [found.std**2 / found.count for found in (first, second)]
-    difference, variance = abs(first.mean - second.mean), sum(parts)
+    difference, variance = first.mean - second.mean, sum(parts)
     if variance == 0:
-        return difference > 0
+        return Interval(difference, difference, difference, level)
     counts = (first.count, second.count)
     freedom = variance**2 / sum(part**2 / (n - 1) for part, n in zip(parts, counts, strict=True))
-    return bool(difference > float(stdtrit(freedom, (1 + level) / 2)) * math.sqrt(variance))
+    half = float(stdtrit(freedom, (1 + level) / 2)) * math.sqrt(variance)
+    return Interval(difference, difference - half, difference + half, level)
 
 
 def bootstrap(pairs: Sequence[Pair], replicates: int = 1000, seed: int = 0) -> dict[Metric, np.ndarray]:
@@ -79,13 +91,22 @@ def bootstrap(pairs: Sequence[Pair], replicates: int = 1000, seed: int = 0) -> d
     Raises:
         ReproError: no method or replicate, unequal numbers of images, an empty set, or scores that are not finite.
     """
+    draw = np.random.default_rng(seed)
+    return _resampled(pairs, replicates, (draw, draw))
+
+
+def _resampled(
+    pairs: Sequence[Pair], replicates: int, draws: Sequence[np.random.Generator]
+) -> dict[Metric, np.ndarray]:
+    """Metrics on resamples: of ID images by the first of ``draws``, of OOD images by the second."""
     refuse(replicates < 1, f"{replicates} replicates are asked for: a bootstrap needs at least one.")
     sizes = sorted({(len(inside), len(outside)) for inside, outside in pairs})
     refuse(len(sizes) != 1, f"Pairs of (ID, OOD) scores have the sizes {sizes}: expected the same images a method.")
-    rankings, draw = [rank(*pair) for pair in pairs], np.random.default_rng(seed)
+    rankings = [rank(*pair) for pair in pairs]
     values = np.empty((len(STATISTICS), len(pairs), replicates))
     for r in range(replicates):
-        weights = np.concatenate([np.bincount(draw.integers(n, size=n), minlength=n) for n in sizes[0]])
+        drawn = [draw.integers(n, size=n) for draw, n in zip(draws, sizes[0], strict=True)]
+        weights = np.concatenate([np.bincount(part, minlength=n) for part, n in zip(drawn, sizes[0], strict=True)])
         for p, ranking in enumerate(rankings):
             counts = ranking.counts(weights)
             values[:, p, r] = [statistic(counts) for statistic in STATISTICS.values()]
@@ -97,7 +118,7 @@ def bootstrap_intervals(
 ) -> dict[Metric, Interval]:
     """Percentile interval of every metric of one method on one pair of sets."""
     exact, values = count(*pair), bootstrap([pair], replicates, seed)
-    return {metric: _percentiles(STATISTICS[metric](exact), values[metric][0], level) for metric in STATISTICS}
+    return {metric: percentile_interval(STATISTICS[metric](exact), values[metric][0], level) for metric in STATISTICS}
 
 
 def paired_intervals(
@@ -109,12 +130,37 @@ def paired_intervals(
     """
     values, one, other = bootstrap([first, second], replicates, seed), count(*first), count(*second)
     return {
-        metric: _percentiles(statistic(one) - statistic(other), np.subtract(*values[metric]), level)
+        metric: percentile_interval(statistic(one) - statistic(other), np.subtract(*values[metric]), level)
         for metric, statistic in STATISTICS.items()
     }
 
 
-def _percentiles(estimate: float, values: np.ndarray, level: float) -> Interval:
+def bootstrap_sets(
+    inside: Sequence[np.ndarray], outside: Mapping[str, Sequence[np.ndarray]], replicates: int = 1000, seed: int = 0
+) -> dict[str, dict[Metric, np.ndarray]]:
+    """(P, R) values of every metric for P methods on R resamples, by OOD set; all sets see the same ID resamples.
+
+    So the average over sets of one replicate is an average over one draw of ID images, as it is in a table. An OOD set
+    has the same resamples whatever other sets there are.
+
+    Args:
+        inside: ID scores of each method, images in the same order.
+        outside: OOD set -> scores of each method, images in the same order.
+        replicates: R.
+        seed: of the draws.
+
+    Raises:
+        ReproError: what :func:`bootstrap` refuses.
+    """
+    found = {}
+    for name, scores in outside.items():
+        draws = [np.random.default_rng([seed, number]) for number in (0, zlib.crc32(name.encode()))]
+        found[name] = _resampled(list(zip(inside, scores, strict=True)), replicates, draws)
+    return found
+
+
+def percentile_interval(estimate: float, values: np.ndarray, level: float = 0.95) -> Interval:
+    """The middle ``level`` of resampled (R,) values around an estimate."""
     _require_level(level)
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return Interval(estimate, float(low), float(high), level)

@@ -212,8 +212,11 @@ def _table(study: Study, place: str, table: Mapping[str, Any]) -> Iterator[str]:
     record = output_record(table)
     if table["benchmark"] in study.evaluate and table["benchmark"] in study.benchmarks:
         yield from name_problems(study, place, table)
+    if record.get("compares") and "against" not in table:
+        yield f"{place} lacks the key 'against': the recipe that the others are held against"
     fixed = record.get("published_values") or record["needs"] == "dilation"
     ignored = [*(("labels", "order") if fixed else ()), *(() if record.get("column_a_set") else ("sets",))]
+    ignored += [] if record.get("compares") else ["against"]
     for key in ignored:
         if key in table:
             yield f"{place} has {key}, which a table of kind {table['kind']} cannot take: leave it out"
@@ -227,6 +230,8 @@ def _entry(study: Study, place: str, entry: Mapping[str, Any]) -> Iterator[str]:
     methods = study.evaluate[benchmark]
     for method in entry.get("methods", []):
         yield from unknown(f"{place}.methods", method, methods)
+    if "against" in entry:
+        yield from unknown(f"{place}.against", entry["against"], methods)
     for score in entry.get("scores", []):
         yield from unknown(f"{place}.scores", score, {s for scores in methods.values() for s in scores})
     if benchmark in study.benchmarks:

@@ -22,6 +22,8 @@ def named_methods(entry: Entry) -> list[str] | None:
     """Methods that an entry names, in its panels too; None where it names none and so shows all."""
     if "panels" in entry:
         return list(dict.fromkeys(method for methods in entry["panels"].values() for method in methods))
+    if "against" in entry and "methods" in entry:
+        return list(dict.fromkeys([*entry["methods"], entry["against"]]))
     return entry.get("methods")
 
 

@@ -19,6 +19,17 @@ def table_runs(study: Study, paper: str, entry: Mapping[str, Any]) -> list[Run]:
     return study.runs(entry["benchmark"], _methods(study, paper, entry))
 
 
+def table_sources(study: Study, paper: str, entry: Mapping[str, Any]) -> list[tuple[Run, tuple[str, ...]]]:
+    """What a table of runs reads: (run,), or one item a run and (data set, split) where it needs scores, ID first."""
+    runs = table_runs(study, paper, entry)
+    if output_record(entry)["needs"] != "scores":
+        return [(run, ()) for run in runs]
+    source, here = study.benchmarks[entry["benchmark"]]["in_distribution"], study.ood_sets(entry["benchmark"])
+    shown = [part["name"] for part in _sets(study, entry)["sets"] if part["name"] in here]
+    parts = [(source["dataset"], source["test"]), *((name, here[name]["split"]) for name in shown)]
+    return [(run, part) for run in runs for part in parts]
+
+
 def table_settings(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of one table."""
     benchmark = study.benchmarks[entry["benchmark"]]
@@ -29,7 +40,7 @@ def table_settings(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[s
     runs = table_runs(study, paper, entry)
     common = {
         **entry,
-        "runs": [[run.method, run.protocol, run.seed] for run in runs],
+        "runs": [[run.method, run.protocol, run.seed, *part[:1]] for run, part in table_sources(study, paper, entry)],
         "methods": [[m, _label(study, entry, m)] for m in _methods(study, paper, entry)],
         "seeds": study.config["seeds"],
     }
@@ -38,7 +49,7 @@ def table_settings(study: Study, paper: str, entry: Mapping[str, Any]) -> dict[s
     return {
         **common,
         **_benchmark_keys(study, entry),
-        **_scores(study, paper, entry),
+        **_scores(study, paper, entry, network=output_record(entry)["needs"] == "metrics"),
         "title": benchmark["title"],
         "task": benchmark["task"],
         **_sets(study, entry),
@@ -172,7 +183,8 @@ def possible(study: Study, paper: str, entry: Mapping[str, Any]) -> bool:
         return False
     if output_record(entry)["needs"] == "dilation":
         return entry["benchmark"] in study.evaluate and bool(candidates(study, entry["benchmark"]))
-    return entry["benchmark"] in study.evaluate and bool(_methods(study, paper, entry))
+    methods = _methods(study, paper, entry) if entry["benchmark"] in study.evaluate else []
+    return bool(methods) and ("against" not in entry or {entry["against"]} < set(methods))
 
 
 def drawable(study: Study, paper: str, entry: Mapping[str, Any]) -> bool:

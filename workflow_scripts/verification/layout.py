@@ -106,11 +106,12 @@ def _run_key(kind: str, benchmark: str, method: str, protocol: str, seed: object
 
 
 def _of_table(place: Place, role: str, settings: Mapping[str, Any], study: Study) -> list[str]:
-    method, protocol, seed = role.split("/")
+    method, protocol, seed, *dataset = role.split("/")
     needs = output_record(settings).get("needs")
     if needs == "dilation":
         return [_key("dilation", benchmark=settings["benchmark"], seed=seed)]
-    return [_run_key(str(needs), settings["benchmark"], method, protocol, seed)] if needs else []
+    part = f"{dataset[0]}/*" if dataset else "*/*"
+    return [_run_key(str(needs), settings["benchmark"], method, protocol, seed, part)] if needs else []
 
 
 def _of_figure(place: Place, role: str, settings: Mapping[str, Any], study: Study) -> list[str]:

@@ -49,7 +49,7 @@ def over_seeds(settings: Mapping[str, Any]) -> str:
 
 def protocols_of(settings: Mapping[str, Any]) -> list[str]:
     """Protocols of the runs, in their order."""
-    return list(dict.fromkeys(protocol for _, protocol, _ in settings["runs"]))
+    return list(dict.fromkeys(protocol for _, protocol, *_ in settings["runs"]))
 
 
 def row_label(label: str, protocol: str, protocols: list[str]) -> str:
