@@ -399,6 +399,65 @@ def test_a_run_equals_its_own_bundle(inside):
     assert [line.split(" of ")[0] for line in made[1:]] == ["settings differ in 0", "code differs in 0"]
 
 
+def test_a_published_folder_is_small_checked_and_compared(folder, tmp_path):
+    target, page = tmp_path / "docs/micro", tmp_path / "docs/page.md"
+    page.parent.mkdir()
+    page.write_text("Before.\n\n<!-- from micro/tables/main.md -->\nold\n<!-- end -->\nAfter.\n")
+    done = command("publish", BUNDLE, target, "--pages", page, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    shown = Path(TABLE).with_suffix(".md").read_text().rstrip("\n")
+    quotation = f"<!-- from micro/tables/main.md -->\n{shown}\n<!-- end -->"
+    assert page.read_text() == f"Before.\n\n{quotation}\nAfter.\n"
+    names = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
+    run = "runs/digits/plain/corrected/seed0"
+    assert {"tables/main.csv", "tables/main.md", "figures/scores.svg", f"{run}/history.csv"} <= names
+    assert {"manifest.json", "records.json.gz", "config.json", "papers/paper.yaml", "environment.csv"} <= names
+    assert not any(name.endswith((".pdf", ".tex", ".html", "metrics.csv", ".safetensors")) for name in names)
+    done = command("check", target, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    for other in (BUNDLE, "results"):
+        found, made = compare(open_side(target), open_side(other), 0.0)
+        assert found == []
+        assert made[0].startswith(tuple("123456789"))
+    check_damage(target)
+    (target / "tables/gone.md").write_text("of an older run")
+    manifest = json.loads((target / MANIFEST).read_text())
+    manifest["members"]["results/papers/micro/tables/gone.md"] = {"sha256": "0" * 64, "bytes": 1}
+    (target / MANIFEST).write_text(json.dumps(manifest))
+    (target / "index.md").write_text("a page")
+    assert command("publish", BUNDLE, target, cwd=folder).returncode == 0
+    left = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
+    assert left == names | {"index.md"}
+
+
+def check_damage(target):
+    """A changed and a missing file of a published folder are found."""
+    table = target / "tables/main.csv"
+    content = table.read_bytes()
+    with flipped(table, 0.5, old_time=True):
+        assert any("was changed" in flaw for flaw in check(target)[0])
+    table.unlink()
+    assert check(target)[0][0].endswith("tables/main.csv is listed and not in it")
+    table.write_bytes(content)
+    assert check(target)[0] == []
+
+
+def test_a_broken_bundle_is_not_published_and_a_quoted_file_must_exist(inside, tmp_path):
+    broken, page = tmp_path / "broken.zip", tmp_path / "page.md"
+    content = Path(BUNDLE).read_bytes()
+    members = read_bundle(BUNDLE)
+    broken.write_bytes(to_bytes({**members, TABLE: members[TABLE] + b"1"}))
+    done = command("publish", broken, tmp_path / "small", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "is broken: " in done.stderr
+    assert not (tmp_path / "small").exists()
+    page.write_text("<!-- from none.md -->\n<!-- end -->\n")
+    done = command("publish", Path(BUNDLE).resolve(), tmp_path / "small", "--pages", page, cwd=tmp_path)
+    assert done.returncode == 3
+    assert "quotes none.md, which does not exist" in done.stderr
+    assert Path(BUNDLE).read_bytes() == content
+
+
 def test_invented_differences_are_found_cell_by_cell(folder):
     path = Path(TABLE)
     head, first, second, third = path.read_text().splitlines()

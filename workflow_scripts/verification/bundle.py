@@ -19,11 +19,12 @@ from methods.settings.packing import packed_config, paper_files
 from methods.settings.study import Study
 from workflow_scripts.verification.evidence import Evidence, gather
 from workflow_scripts.verification.findings import BROKEN
+from workflow_scripts.verification.folder import MANIFEST, RECORDS, is_small, read_folder, write_folder
 from workflow_scripts.verification.layout import SIDECAR
 from workflow_scripts.verification.verify import expected_outputs, judged
 
 FORMAT = 1
-MANIFEST, RECORDS, CONFIG, EQUIVALENT = "manifest.json", "records.json", "config.json", "equivalent_code.json"
+CONFIG, EQUIVALENT = "config.json", "equivalent_code.json"
 _PACKED = ("metrics", "history", "cost", "dilation", "tuned")
 _ENVIRONMENT = "results/environment.csv"
 _READ_ME = """Results of the paper file {paper}.yaml, made by ood-repro.
@@ -75,12 +76,29 @@ def to_bytes(members: Mapping[str, bytes]) -> bytes:
     return stream.getvalue()
 
 
+def publish(path: str | Path, folder: Path) -> int:
+    """Write the small files of a bundle that is whole into ``folder``; returns their number.
+
+    Raises:
+        ReproError: the bundle cannot be read or is broken.
+    """
+    flaws, _ = check(path)
+    refuse(bool(flaws), f"{path} is broken: {flaws[0] if flaws else ''}. Make it again; nothing was written.")
+    members = read_bundle(path)
+    paper = json.loads(members.pop(MANIFEST))["paper"]
+    kept = {name: content for name, content in members.items() if is_small(name)}
+    write_folder(folder, kept | {MANIFEST: _json(_manifest(paper, kept))})
+    return len(kept) + 1
+
+
 def read_bundle(path: str | Path) -> dict[str, bytes]:
-    """Members of a bundle by name, unchecked.
+    """Members of a bundle, or of the folder that one was published into, by name, unchecked.
 
     Raises:
         ReproError: there is no such file, or it is no bundle.
     """
+    if Path(path).is_dir():
+        return read_folder(Path(path))
     try:
         with zipfile.ZipFile(path) as archive:
             members = {name: archive.read(name) for name in archive.namelist()}
@@ -102,7 +120,7 @@ def check(path: str | Path) -> tuple[list[str], dict[str, int]]:
         found = [*_member_flaws(members, manifest), *_chain_flaws(members, records)]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ReproError(f"{path} has a damaged {MANIFEST} or {RECORDS} ({error!r}): fetch it again.") from error
-    if not found and to_bytes(members) != Path(path).read_bytes():
+    if not found and Path(path).is_file() and to_bytes(members) != Path(path).read_bytes():
         found.append("its members are right, the archive around them is not the one that was written")
     links = sum(len(part.get("parents", {})) for part in records.values())
     return found, {"files": len(members), "artifacts": len(records), "links": links}

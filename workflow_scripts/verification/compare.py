@@ -13,8 +13,9 @@ import pandas as pd
 from methods.errors import ReproError, refuse
 from methods.records import read_record
 from methods.settings.checks import output_record
-from workflow_scripts.verification.bundle import FORMAT, MANIFEST, RECORDS, read_bundle
+from workflow_scripts.verification.bundle import FORMAT, read_bundle
 from workflow_scripts.verification.evidence import scan
+from workflow_scripts.verification.folder import MANIFEST, RECORDS
 from workflow_scripts.verification.judge import differences
 from workflow_scripts.verification.layout import KINDS, place_of
 
@@ -26,10 +27,11 @@ _SHOWN = 20
 
 @dataclass
 class Side:
-    """One of the two: CSV files and records by key."""
+    """One of the two: CSV files and records by key; a bundle holds some of the results, a published folder fewer."""
 
     name: str
     bundled: bool
+    published: bool = False
     files: dict[str, bytes] = field(default_factory=dict)
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -48,12 +50,12 @@ class Difference:
 
 
 def open_side(path: str | Path) -> Side:
-    """A bundle or a results folder.
+    """A bundle, a folder that one was published into, or a results folder.
 
     Raises:
-        ReproError: it is neither.
+        ReproError: it is none of them.
     """
-    if Path(path).is_dir():
+    if Path(path).is_dir() and not (Path(path) / MANIFEST).is_file():
         return _folder(Path(path))
     members = read_bundle(path)
     try:
@@ -64,7 +66,8 @@ def open_side(path: str | Path) -> Side:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ReproError(f"{path} is damaged ({error!r}): check it, and fetch it again.") from error
-    return Side(str(path), True, {key: text for key, text in members.items() if _is_compared(key)}, records)
+    compared = {key: text for key, text in members.items() if _is_compared(key)}
+    return Side(str(path), True, Path(path).is_dir(), compared, records)
 
 
 def _folder(folder: Path) -> Side:
@@ -111,9 +114,10 @@ def compare(one: Side, two: Side, tolerance: float) -> tuple[list[str], list[str
 
 
 def _keys(one: Side, two: Side) -> list[str]:
-    """Files to compare: what bundles hold where one side is a bundle, else everything that one of the two has."""
+    """Files to compare: what published folders hold, else what bundles hold, else what one of the two has."""
     bundles = [side for side in (one, two) if side.bundled]
-    keys = {key for side in bundles or (one, two) for key in side.files}
+    small = [side for side in bundles if side.published]
+    keys = {key for side in small or bundles or (one, two) for key in side.files}
     return sorted(key for key in keys if not _is_cost(one, two, key))
 
 
