@@ -1,11 +1,12 @@
 """Training throughput of ADAPT on one device: images a second, share of peak, milliseconds of each part of a step.
 
     python -m benchmarks.throughput [--device auto] [--batch 512] [--steps 20] [--epochs 500] [--peak 989]
-        [--blocks 3 4 6 3] [--only bf16 ...]
+        [--blocks 3 4 6 3] [--widths 64 128 256 512] [--threads 1] [--only bf16 ...]
 
 Every combination of precision, torch.compile and fused optimiser is timed, parts by events on the device, so that
 nothing waits in between. --peak is the arithmetic peak of the device in TFLOP/s at the precision that is compared
-(H100 SXM: 989 for dense bf16). The projected time is that of --epochs passes over 50,000 images in two views.
+(H100 SXM: 989 for dense bf16); without it, that of a GPU is 989 and that of a CPU what a matrix product of the same run
+reaches. The projected time is that of --epochs passes over 50,000 images in two views.
 """
 
 import argparse
@@ -33,7 +34,11 @@ def main() -> None:
     options = arguments()
     device = choose_device(options.device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    torch.set_num_threads(options.threads)
+    if options.peak is None:
+        options.peak = 989.0 if device.type == "cuda" else product_rate()
     print(f"{name}, torch {torch.__version__}, batch {options.batch} x {TWO} views, {options.steps} steps")
+    print(f"peak taken as {options.peak:.3g} TFLOP/s")
     print(f"{'switches':34} {'images/s':>9} {'of peak':>8} {'hours':>6}  ms a step: {' '.join(PARTS)}")
     for switches in combinations(device, options.only):
         report(switches, options, device)
@@ -44,7 +49,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     for name, value in (("batch", 512), ("steps", 20), ("epochs", 500)):
         parser.add_argument(f"--{name}", type=int, default=value)
-    parser.add_argument("--peak", type=float, default=989.0)
+    parser.add_argument("--peak", type=float)
+    parser.add_argument("--threads", type=int, default=1, help="of a CPU")
     parser.add_argument("--blocks", type=int, nargs="+", default=[3, 4, 6, 3])
     parser.add_argument("--widths", type=int, nargs="+", default=[64, 128, 256, 512])
     parser.add_argument("--only", nargs="*", help="words that a combination must have: bf16 compiled fused")
@@ -123,6 +129,16 @@ class Step:
         self.scaler.update()
         self.objective.commit(skipped=False)
         mark("optimiser")
+
+
+def product_rate(size: int = 1024, times: int = 10) -> float:
+    """TFLOP/s of the best of several float32 products of two square matrices on the CPU."""
+    matrix, seconds = torch.randn(size, size), []
+    for _ in range(times):
+        start = time.perf_counter()
+        torch.mm(matrix, matrix)
+        seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / min(seconds) / 1e12
 
 
 def multiplications(model: OODModel) -> int:

@@ -158,6 +158,12 @@ def test_a_head_of_two_layers_and_a_projector_add_their_arrays(study):
     assert sizes.shapes(study, sizes.run_of(RUN))["row"] == 20 + 7 + 5 + 8
 
 
+def test_snapshots_count_in_the_size_of_a_model_file(study):
+    alone = sizes.model(study, RUN)
+    study.recipes["plain", "digits"]["snapshots"] = [1, 2]
+    assert sizes.model(study, RUN) == 3 * alone
+
+
 def job(rule, output="none.h5", **wildcards):
     return {"rule_name": rule, "wildcards": wildcards, "output": [output], "gpu": 1, "threads": 1, "reason": ""}
 

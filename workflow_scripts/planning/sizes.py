@@ -53,8 +53,12 @@ def network_scores(study: Study, wildcards: Wildcards) -> int | None:
 
 
 def model(study: Study, wildcards: Wildcards) -> int:
-    """Of the tensors of network, head and projector; prototypes are left out."""
-    return shapes(study, run_of(wildcards))["model"]
+    """Of the tensors of network, head and projector, and of as many more as the training keeps snapshots.
+
+    Prototypes are left out.
+    """
+    run = run_of(wildcards)
+    return shapes(study, run)["model"] * (1 + len(study.recipe(run).get("snapshots", ())))
 
 
 def archive(study: Study, wildcards: Wildcards) -> int | None:
