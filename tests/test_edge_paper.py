@@ -1,4 +1,4 @@
-"""Claims about papers/edge.yaml and papers/voc_animals.yaml: what the specification of EDGE and its rivals says."""
+"""Claims about papers/edge.yaml, voc_animals.yaml and miniplaces.yaml: what EDGE and its rivals specify."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from methods.settings.load import load_study
 from methods.settings.papers import complete_recipe, load_paper, recipe_on, resolve_recipe
 
 CATALOG = load_catalog()
-EDGE, ANIMALS = load_paper("edge"), load_paper("voc_animals")
+EDGE, ANIMALS, PLACES = load_paper("edge"), load_paper("voc_animals"), load_paper("miniplaces")
 RESNETS, DENSENETS = ("voc", "coco", "nuswide"), ("voc-densenet", "coco-densenet", "nuswide-densenet")
 TRAINED = ("bce", "edge", "outlier_exposure", "energy_bounded", "oecc", "asl", "focal", "logitnorm_multilabel")
 EXPOSED = ("edge", "outlier_exposure", "energy_bounded", "oecc")
@@ -21,7 +21,10 @@ def recipe(name, benchmark="voc", paper=EDGE):
     return complete_recipe(recipe_on(resolve_recipe(paper, name), benchmark), name)
 
 
-@pytest.mark.parametrize("paper", [["edge"], ["voc_animals"], ["adapt", "cifar100_small", "edge", "voc_animals"]])
+MULTI_LABEL = ["edge", "voc_animals", "miniplaces"]
+
+
+@pytest.mark.parametrize("paper", [*([name] for name in MULTI_LABEL), ["adapt", "cifar100_small", *MULTI_LABEL]])
 def test_the_papers_are_valid_alone_and_together(paper):
     assert set(load_study({"papers": paper, "seeds": [0, 1, 2]}).papers) == set(paper)
 
@@ -166,9 +169,12 @@ def test_no_candidate_for_the_outliers_of_voc_animals_overlaps_what_is_tested(ca
     assert not any(share_images(CATALOG, candidate, part) for part in tested)
 
 
-@pytest.mark.parametrize("name", [name for name in ANIMALS["recipes"] if "edge" in name])
-def test_edge_on_voc_animals_is_scaled_down_from_the_paper(name):
-    own, whole = recipe(name, "voc-animals", ANIMALS), recipe("edge")
+@pytest.mark.parametrize(
+    ("name", "benchmark", "paper"),
+    [("edge_animals", "voc-animals", ANIMALS), ("edge_places", "miniplaces-objects", PLACES)],
+)
+def test_edge_on_a_small_set_is_scaled_down_from_the_paper(name, benchmark, paper):
+    own, whole = recipe(name, benchmark, paper), recipe("edge")
     assert own["objective"]["top_k"] / own["batch"] == whole["objective"]["top_k"] / whole["batch"]
     assert own["objective"]["start_epoch"] / own["epochs"] == whole["objective"]["start_epoch"] / whole["epochs"]
     same = ("name", "alpha", "beta", "margin")
@@ -185,10 +191,43 @@ def test_voc_animals_compares_the_three_methods_of_one_training():
         assert {key for key in whole if own[key] != whole[key]} <= {"label", "objective"}
 
 
+SCENES = PLACES["benchmarks"]["miniplaces-objects"]
+
+
+@pytest.mark.parametrize("candidate", [("imagenet_1000", "without_miniplaces"), ("dtd_128", "outliers")])
+def test_no_candidate_for_the_outliers_of_miniplaces_overlaps_what_is_tested(candidate):
+    assert SCENES["outlier_selection"]["candidates"][candidate[0]]["split"] == candidate[1]
+    assert shared_classes(CATALOG, "miniplaces_objects", *candidate) == []
+    tested = [(name, part["split"]) for name, part in (*SCENES["ood"].items(), *SCENES["ood_validation"].items())]
+    assert not any(share_images(CATALOG, candidate, part) for part in tested)
+
+
+def test_the_outliers_of_voc_animals_show_what_miniplaces_labels():
+    shared = shared_classes(CATALOG, "miniplaces_objects", "imagenet_1000", "without_voc")
+    assert {"wall", "sky", "plate", "building", "cup"} <= set(shared)
+
+
+def test_no_animal_picture_has_a_label_of_miniplaces():
+    for split in ("animals_alone", "ood_validation"):
+        assert shared_classes(CATALOG, "miniplaces_objects", "voc2012_animals", split) == []
+
+
+@pytest.mark.parametrize("name", ["bce", "edge", "outlier_exposure"])
+def test_miniplaces_trains_as_voc_animals_for_half_the_epochs(name):
+    own = recipe(f"{name}_places", "miniplaces-objects", PLACES)
+    whole = recipe(f"{name}_animals", "voc-animals", ANIMALS)
+    assert {key for key in whole if own[key] != whole[key]} <= {"epochs", "selection", "objective"}
+    assert own["objective"] == whole["objective"] | ({"start_epoch": 2} if name == "edge" else {})
+    assert (own["epochs"], whole["epochs"], own["selection"]) == (4, 8, {"rule": "last"})
+    for key in ("render", "normalisation", "network"):
+        assert SCENES[key] == BENCHMARK[key]
+
+
 @pytest.mark.skipif(
     not os.environ.get("OOD_REPRO_TEST_DATA"), reason="OOD_REPRO_TEST_DATA names no folder of real sets"
 )
-def test_voc_animals_has_all_its_sets_in_the_real_data(tmp_path):
+@pytest.mark.parametrize("paper", ["voc_animals", "miniplaces"])
+def test_a_small_paper_has_all_its_sets_in_the_real_data(tmp_path, paper):
     data = {"sources": [os.environ["OOD_REPRO_TEST_DATA"]], "folder": str(Path(tmp_path))}
-    study = load_study({"papers": ["voc_animals"], "seeds": [0], "data": data})
+    study = load_study({"papers": [paper], "seeds": [0], "data": data})
     assert not [notice for notice in study.notices if "ID set" in notice or "OOD set" in notice or "outlier" in notice]

@@ -1,4 +1,4 @@
-"""Claims about the lists of outliers and OOD pictures that show no VOC class."""
+"""Claims about the lists of outliers and OOD pictures that show no VOC class, or no object of MiniPlaces."""
 
 import csv
 from collections import Counter
@@ -18,6 +18,9 @@ from methods.settings.study import Study
 
 CATALOG = load_catalog()
 VOC = set(CATALOG["voc2012"]["classes"])
+PLACES = set(CATALOG["miniplaces_objects"]["classes"])
+SHOWN = {"voc_classes.csv": VOC, "miniplaces_classes.csv": PLACES | {"animal"}}  # animals are tested on beside PLACES
+ANIMALS = {"bird", "cat", "cow", "dog", "horse", "sheep"}
 TABLES = {rule.leaves_out for rule in frozen.RULES.values() if rule.leaves_out}
 WHY = {"kind", "relative", "part", "name", "seen", "scene"}
 # Words that show a VOC class wherever they stand alone in the name of an ImageNet class
@@ -32,21 +35,21 @@ WORDS = {
 HARMLESS = {"window_screen"}  # against insects
 
 
-def kept():
+def kept(split="without_voc"):
     """Wnid -> class name of the pictures that are left."""
-    entries = split_entries(CATALOG, "imagenet_1000", "without_voc")
+    entries = split_entries(CATALOG, "imagenet_1000", split)
     return {entry.split("/")[0]: entry.split("/")[1].split("_", 1)[1].rsplit(".", 1)[0] for entry in entries}
 
 
-def excluded():
-    with open(SPLITS / "imagenet_1000/voc_classes.csv", newline="") as lines:
+def excluded(table="voc_classes.csv"):
+    with open(SPLITS / "imagenet_1000" / table, newline="") as lines:
         return {row["class"]: row["name"] for row in csv.DictReader(lines)}
 
 
 @pytest.mark.parametrize("table", sorted(TABLES))
-def test_a_table_names_a_voc_class_and_a_reason_for_everything_left_out(table):
+def test_a_table_names_a_class_of_the_id_set_and_a_reason_for_everything_left_out(table):
     rows = left_out_classes(table)
-    assert {holds for holds, _ in rows.values()} <= VOC
+    assert {holds for holds, _ in rows.values()} <= SHOWN[table.split("/")[1]]
     assert {why for _, why in rows.values()} <= WHY
     with open(SPLITS / table, newline="") as lines:
         assert len(list(csv.DictReader(lines))) == len(rows)
@@ -59,15 +62,61 @@ def test_the_catalog_says_what_a_list_lacks(name):
     assert set(lacks) == {holds for holds, _ in left_out_classes(frozen.RULES[name].leaves_out).values()}
 
 
-def test_every_imagenet_class_is_kept_or_left_out():
-    assert len(kept()) == 508
-    assert kept().keys().isdisjoint(excluded())
-    assert len(kept()) + len(excluded()) == 1000
+@pytest.mark.parametrize(
+    ("split", "table", "count"),
+    [("without_voc", "voc_classes.csv", 508), ("without_miniplaces", "miniplaces_classes.csv", 97)],
+)
+def test_every_imagenet_class_is_kept_or_left_out(split, table, count):
+    assert len(kept(split)) == count
+    assert kept(split).keys().isdisjoint(excluded(table))
+    assert len(kept(split)) + len(excluded(table)) == 1000
 
 
 def test_no_kept_imagenet_class_is_named_after_a_voc_class():
     shown = {name for name in kept().values() if set(name.lower().replace("-", "_").split("_")) & WORDS}
     assert shown == HARMLESS
+
+
+def test_no_kept_imagenet_class_is_named_after_an_object_of_miniplaces():
+    words = {name.removesuffix("s") for name in PLACES if "_" not in name} | {"grass", "glass", "bus"}
+    names = kept("without_miniplaces").values()
+    shown = {name for name in names if set(name.lower().replace("-", "_").split("_")) & words}
+    assert shown == {"can_opener"}  # opens one
+
+
+def test_all_imagenet_classes_of_animals_are_left_out_beside_miniplaces():
+    rows = left_out_classes("imagenet_1000/miniplaces_classes.csv")
+    kinds = {wnid for wnid, row in rows.items() if row == ("animal", "kind")}
+    first = {wnid for wnid in {*rows, *kept("without_miniplaces")} if wnid < "n02666196"}  # then follows the abacus
+    assert len(first) == 398
+    assert kinds == first | {"n09256479"}  # a coral reef
+
+
+@pytest.mark.parametrize(
+    ("wnid", "holds", "why"),
+    [
+        ("n04344873", "sofa", "kind"),
+        ("n04522168", "vase", "kind"),
+        ("n04467665", "truck", "kind"),
+        ("n11939491", "flowers", "kind"),
+        ("n09428293", "sand_beach", "kind"),
+        ("n07875152", "sink", "seen"),
+        ("n04562935", "sky", "seen"),
+        ("n03530642", "animal", "seen"),
+        ("n07615774", "person", "seen"),
+        ("n03272562", "bus", "relative"),
+    ],
+)
+def test_things_and_stuff_of_miniplaces_are_left_out(wnid, holds, why):
+    assert left_out_classes("imagenet_1000/miniplaces_classes.csv")[wnid] == (holds, why)
+
+
+def test_animals_alone_are_what_voc_labels_as_animals_and_nothing_else():
+    rows = left_out_classes("voc2012_animals/miniplaces_classes.csv")
+    assert rows.keys() == VOC - ANIMALS
+    parts = ("animals_alone", "ood_validation")
+    tested, tuned = (set(split_entries(CATALOG, "voc2012_animals", name)) for name in parts)
+    assert tested.isdisjoint(tuned)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +211,18 @@ def test_no_picture_of_miniplaces_without_voc_has_a_voc_label(real_data, split):
     assert len(source) == CATALOG["miniplaces_objects"]["splits"][split]["count"]
 
 
-def test_the_table_of_imagenet_names_classes_of_the_real_set(real_data):
+@pytest.mark.parametrize(("split", "whole"), [("animals_alone", "val"), ("ood_validation", "train")])
+def test_animals_alone_have_an_animal_and_no_other_label_and_all_such_pictures_are_there(real_data, split, whole):
+    source, every = real(real_data, "voc2012_animals", split), real(real_data, "voc2012_animals", whole)
+    others = [index for index, name in enumerate(source.classes) if name not in ANIMALS]
+    assert source.labels[:, others].sum() == 0
+    assert source.labels.any(axis=1).all()
+    assert len(source) == (~every.labels[:, others].any(axis=1)).sum()
+
+
+@pytest.mark.parametrize("table", ["voc_classes.csv", "miniplaces_classes.csv"])
+def test_the_tables_of_imagenet_name_classes_of_the_real_set(real_data, table):
     source = real(real_data, "imagenet_1000", "all")
     names = {entry.split("/")[0]: entry.split("/")[1].split("_", 1)[1].rsplit(".", 1)[0] for entry in source.sample_ids}
-    assert names == kept() | excluded()
+    left = kept("without_voc" if table == "voc_classes.csv" else "without_miniplaces")
+    assert names == left | excluded(table)

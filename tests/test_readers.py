@@ -747,6 +747,7 @@ def test_a_real_split_is_verified_and_has_its_recorded_content(real_data, tmp_pa
     [
         *((name, ("all", "validation", "test")) for name in ("tin_resize", "lsun_mini", "places_mini", "dtd_mini")),
         ("voc2012_animals", ("train", "validation", "train_part")),
+        ("miniplaces_objects", ("train", "validation", "train_part")),
         ("dtd_128", ("test", "outliers", "test_seven")),
     ],
 )

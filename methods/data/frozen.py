@@ -38,6 +38,7 @@ class Rule:
 
 
 PLACES_WITH_VOC = "miniplaces_objects/voc_classes.csv"
+ANIMALS_WITH_PLACES = "voc2012_animals/miniplaces_classes.csv"
 
 # <data set>/<split of the list> -> rule. A list holds sample ids of the split that it is drawn from.
 RULES: Mapping[str, Rule] = {
@@ -50,6 +51,9 @@ RULES: Mapping[str, Rule] = {
     "places_mini/validation": Rule("all", 1000, seed=24600, by_class=True),
     "dtd_mini/validation": Rule("all", 200, seed=24700, by_class=True),
     "imagenet_1000/without_voc": Rule("all", 508, leaves_out="imagenet_1000/voc_classes.csv"),
+    "imagenet_1000/without_miniplaces": Rule("all", 97, leaves_out="imagenet_1000/miniplaces_classes.csv"),
+    "voc2012_animals/animals_alone": Rule("val", 1261, leaves_out=ANIMALS_WITH_PLACES),
+    "voc2012_animals/ood_validation": Rule("train", 1229, leaves_out=ANIMALS_WITH_PLACES),
     "miniplaces_objects/outliers": Rule("train", 508, seed=24807, folders=25, leaves_out=PLACES_WITH_VOC),
     "miniplaces_objects/test": Rule("train", 782, seed=24807, folders=25, rest=True, leaves_out=PLACES_WITH_VOC),
     "miniplaces_objects/ood_validation": Rule("val", 149, leaves_out=PLACES_WITH_VOC),
