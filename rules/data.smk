@@ -55,7 +55,8 @@ rule prepare_images:
     priority: 1  # before extraction, which makes all sets that are there in one process
     conda:
         "../envs/ood-repro.yaml"
-    threads: 4
+    # Half of a small machine: a job that wants it whole waits until no training of one core is left, and all with it
+    threads: min(4, max(1, (workflow.cores or 8) // 2))
     resources:
         mem_mb=4000,
         runtime=480,

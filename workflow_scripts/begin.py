@@ -25,6 +25,7 @@ from workflow_scripts.clock import bring_back
 from workflow_scripts.failed_jobs import keep_records
 from workflow_scripts.job import JOB_LOCK, locked
 from workflow_scripts.launch import BUSY, LAUNCHER, launcher
+from workflow_scripts.one_timer import wait_with_one_timer
 from workflow_scripts.sharing import Board, Claim, owner
 
 RUN_LOCK = Path(".snakemake/ood-repro.run.lock")
@@ -53,6 +54,7 @@ def begin(workflow: Any, data: str, results: str) -> None:
         _share(workflow, jobs, Path(data).resolve())
         _plan_anew_if_outdated(workflow, jobs)  # somebody had made them just before the claim was up
         keep_records(workflow)
+        wait_with_one_timer()
     except ReproError as error:
         raise WorkflowError(str(error)) from error
 
