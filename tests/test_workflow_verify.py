@@ -412,7 +412,9 @@ def test_a_published_folder_is_small_checked_and_compared(folder, tmp_path):
     run = "runs/digits/plain/corrected/seed0"
     assert {"tables/main.csv", "tables/main.md", "figures/scores.svg", f"{run}/history.csv"} <= names
     assert {"manifest.json", "records.json.gz", "config.json", "papers/paper.yaml", "environment.csv"} <= names
-    assert not any(name.endswith((".pdf", ".tex", ".html", "metrics.csv", ".safetensors")) for name in names)
+    assert not any(
+        name.endswith((".pdf", ".tex", ".html", "metrics.csv", ".safetensors", ".provenance.json")) for name in names
+    )
     done = command("check", target, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     for other in (BUNDLE, "results"):

@@ -14,8 +14,8 @@ from methods.errors import ReproError, refuse
 from methods.files import atomic, write_text
 
 MANIFEST, RECORDS = "manifest.json", "records.json"
-# Forms for print and browser, and what tables and records hold already
-_LEFT_OUT = (".pdf", ".html", ".tex", "README.txt", "metrics.csv", "metrics.csv.provenance.json")
+# Forms for print and browser, and what tables and records.json hold already
+_LEFT_OUT = (".pdf", ".html", ".tex", "README.txt", "metrics.csv", ".provenance.json")
 _BLOCK = re.compile(r"(<!-- from (?P<file>\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
