@@ -56,7 +56,7 @@ rule prepare_images:
     conda:
         "../envs/ood-repro.yaml"
     # Half of a small machine: a job that wants it whole waits until no training of one core is left, and all with it
-    threads: min(4, max(1, (workflow.cores or 8) // 2))
+    threads: min(4, max(1, (workflow.resource_settings.cores or 8) // 2))  # on a cluster nobody says how many there are
     resources:
         mem_mb=4000,
         runtime=480,

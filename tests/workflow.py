@@ -3,9 +3,11 @@
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,8 +112,16 @@ def start(folder: Path, *more: str) -> subprocess.Popen[str]:
     """`launch` in the background, in a process group of its own."""
     command = [sys.executable, "-m", "workflow_scripts.launch", *arguments(*more)]
     output = open(folder / "output.txt", "w")  # noqa: SIM115
+    heeds = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # tests in the background of a shell would pass it on
     return subprocess.Popen(
-        command, cwd=folder, env=environment(), stdout=output, stderr=output, text=True, start_new_session=True
+        command,
+        cwd=folder,
+        env=environment(),
+        stdout=output,
+        stderr=output,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heeds,
     )
 
 
