@@ -267,6 +267,19 @@ def test_training_curves_have_a_row_a_method_and_a_panel_a_kind(draw):
     assert [line.get_label() for line in axes[0].get_lines()] == ["bce"]  # the total would be the same line
 
 
+def test_training_curves_name_a_quantity_once_and_draw_it_the_same_in_every_row(draw):
+    figure = draw("training_curves")
+    looks = {}
+    for axis in figure.axes:
+        assert axis.get_legend() is None  # it would cover lines
+        for line in axis.get_lines():
+            looks.setdefault(line.get_label(), set()).add((line.get_color(), line.get_linestyle()))
+    assert len(looks["learning rate"]) == 1
+    assert len(looks["bce"]) == 1
+    assert len(set.union(*looks.values())) == len(looks)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(looks)
+
+
 def test_tail_curves_are_means_over_seeds_and_sets_in_a_band(draw):
     figure = draw("tail_curves")
     assert [axis.get_ylabel() for axis in figure.axes] == ["AUROC in percent", "FPR95 in percent"]

@@ -1,4 +1,7 @@
-"""Training curves: loss terms, monitors and learning rate over the epochs, one row a method."""
+"""Training curves: loss terms, monitors and learning rate over the epochs, one row a method.
+
+A quantity looks the same in every row, and one legend below names all: inside a panel it would cover lines.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from methods.csv_file import read_csv
 from methods.reporting.figures.sources import Source
-from methods.reporting.style import LINES, grid, palette
+from methods.reporting.style import Look, grid, is_grey, legend_below, look_of
 
 _LINE = 24  # letters that fit above a panel where four share a page
 
@@ -36,25 +39,26 @@ def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
     kinds = list(dict.fromkeys(_panel(name) for _, rows in histories for name in rows[0] if name != "epoch"))
     kinds.sort(key=PANELS.index)
     shown = [(label, rows, kind, _names(rows[0], kind)) for label, rows in histories for kind in kinds]
+    quantities = list(dict.fromkeys(name for kind in kinds for panel in shown if panel[2] == kind for name in panel[3]))
     if settings.get("width") == "column":
         shown = [panel for panel in shown if panel[3]]
     figure, axes = grid(len(shown), settings, height=1.5, most=len(kinds))
     for axis, (label, rows, kind, names) in zip(axes, shown, strict=True):
         if names:
-            _curves(axis, rows, names, palette(settings))
+            _curves(axis, rows, {name: look_of(name, quantities, is_grey(settings)) for name in names})
             axis.set(title=_title(label, kind), xlabel="epoch")
         else:
             axis.set_axis_off()
+    legend_below(figure, axes)
     return figure
 
 
-def _curves(axis: Axes, rows: Sequence[Mapping[str, str]], names: Sequence[str], colours: Sequence[str]) -> None:
+def _curves(axis: Axes, rows: Sequence[Mapping[str, str]], looks: Mapping[str, Look]) -> None:
     epochs = [float(row["epoch"]) for row in rows]
-    for number, name in enumerate(names):
-        values, line = [float(row[name]) for row in rows], LINES[number % len(LINES)]
-        axis.plot(epochs, values, color=colours[number % len(colours)], linestyle=line, label=_words(name))
+    for name, look in looks.items():
+        values = [float(row[name]) for row in rows]
+        axis.plot(epochs, values, color=look.colour, linestyle=look.line, label=_words(name))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.legend()
 
 
 def _title(label: str, kind: str) -> str:
