@@ -1,12 +1,14 @@
-"""Training throughput of ADAPT on one device: images a second, share of peak, milliseconds of each part of a step.
+"""Training throughput of ADAPT or EDGE on one device: images a second, share of peak, where a step's time goes.
 
-    python -m benchmarks.throughput [--device auto] [--batch 512] [--steps 20] [--epochs 500] [--peak 989]
-        [--blocks 3 4 6 3] [--widths 64 128 256 512] [--threads 1] [--only bf16 ...]
+    python -m benchmarks.throughput [--task adapt] [--device auto] [--batch 512] [--steps 20] [--epochs 500]
+        [--blocks 3 4 6 3] [--widths 64 128 256 512] [--peak 989] [--threads 1] [--only bf16 ...]
+    python -m benchmarks.throughput --task edge [--network resnet50] [--side 256] [--batch 128] ...
 
 Every combination of precision, torch.compile and fused optimiser is timed, parts by events on the device, so that
 nothing waits in between. --peak is the arithmetic peak of the device in TFLOP/s at the precision that is compared
-(H100 SXM: 989 for dense bf16); without it, that of a GPU is 989 and that of a CPU what a matrix product of the same run
-reaches. The projected time is that of --epochs passes over 50,000 images in two views.
+(H100 SXM: 989 for dense bf16); without it, that of a GPU is 989 and that of a CPU what a matrix product of the same
+run reaches. The projected time is that of --epochs passes over the training images: CIFAR-100's in two views, or VOC
+2012's with as many outliers. Images are random; reading the image store is timed by benchmarks.multilabel.
 """
 
 import argparse
@@ -17,16 +19,12 @@ from typing import Any
 
 import torch
 
-from benchmarks.common import CONSTANTS, VIEWS
+from benchmarks.workloads import NETWORKS, Workload, workload
 from methods.networks.model import OODModel, build_model
-from methods.objectives import adapt
-from methods.objectives.base import Context, Objective, Sizes
-from methods.objectives.prototypes import initial_prototypes
-from methods.training.augmentation import augment, normalise
+from methods.objectives.base import Context
 from methods.training.device import autocast, choose_device, upload
 from methods.training.randomness import generator
 
-IMAGES, TWO = 50_000, 2  # in a pass, views of each
 PARTS = ("augment", "forward", "loss", "backward", "optimiser")
 
 
@@ -37,22 +35,26 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     if options.peak is None:
         options.peak = 989.0 if device.type == "cuda" else product_rate()
-    print(f"{name}, torch {torch.__version__}, batch {options.batch} x {TWO} views, {options.steps} steps")
+    task = workload(options)
+    print(f"{name}, torch {torch.__version__}, {task.title} at {task.side} pixels, {options.steps} steps")
+    print(f"batch {task.batch} x {task.views} views and {task.outliers} outliers")
     print(f"peak taken as {options.peak:.3g} TFLOP/s")
     print(f"{'switches':34} {'images/s':>9} {'of peak':>8} {'hours':>6}  ms a step: {' '.join(PARTS)}")
     for switches in combinations(device, options.only):
-        report(switches, options, device)
+        report(switches, options, device, task)
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
-    for name, value in (("batch", 512), ("steps", 20), ("epochs", 500)):
+    parser.add_argument("--task", default="adapt", choices=["adapt", "edge"])
+    for name, value in (("batch", None), ("side", None), ("steps", 20), ("epochs", None)):
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--peak", type=float)
     parser.add_argument("--threads", type=int, default=1, help="of a CPU")
     parser.add_argument("--blocks", type=int, nargs="+", default=[3, 4, 6, 3])
     parser.add_argument("--widths", type=int, nargs="+", default=[64, 128, 256, 512])
+    parser.add_argument("--network", default="resnet50", choices=NETWORKS, help="of --task edge")
     parser.add_argument("--only", nargs="*", help="words that a combination must have: bf16 compiled fused")
     return parser.parse_args()
 
@@ -69,11 +71,11 @@ def combinations(device: torch.device, only: list[str] | None) -> Iterator[dict[
             yield {"name": " ".join(words), "precision": precision, "compiled": compiles, "fused": fuses}
 
 
-def report(switches: dict[str, Any], options: argparse.Namespace, device: torch.device) -> None:
+def report(switches: dict[str, Any], options: argparse.Namespace, device: torch.device, task: Workload) -> None:
     """Time one combination and print its line."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = switches["precision"] == "tf32"
     torch.backends.cudnn.benchmark = True
-    step = Step(switches, options, device)
+    step = Step(switches, task, device)
     for number in range(3):  # compilation and the choice of kernels
         step(number)
     clock = Clock(device)
@@ -81,46 +83,42 @@ def report(switches: dict[str, Any], options: argparse.Namespace, device: torch.
     for number in range(options.steps):
         step(number, clock)
     seconds = clock.between(start, clock.now()) / options.steps
-    rate = options.batch * TWO / seconds
+    rate = task.images / seconds
     share = 3 * 2 * step.macs * rate / (options.peak * 1e12)
-    hours = options.epochs * IMAGES * TWO / rate / 3600
+    hours = (options.epochs or task.epochs) * task.passing / task.batch * seconds / 3600
     parts = " ".join(f"{1000 * clock.parts[part] / options.steps:.2f}" for part in PARTS)
     print(f"{switches['name']:34} {rate:9.0f} {100 * share:7.1f}% {hours:6.2f}  {parts}", flush=True)
 
 
 class Step:
-    """One training step of ADAPT as the fit loop takes it."""
+    """One training step as the fit loop takes it."""
 
-    def __init__(self, switches: dict[str, Any], options: argparse.Namespace, device: torch.device) -> None:
+    def __init__(self, switches: dict[str, Any], task: Workload, device: torch.device) -> None:
         torch.manual_seed(0)
-        network = {"name": "cifar_resnet", "blocks": options.blocks, "widths": options.widths[: len(options.blocks)]}
-        projector = {"hidden": 512, "dimension": 128}
-        self.model: OODModel = build_model({"network": network, "classes": 100, "head": None, "projector": projector})
-        self.macs = multiplications(self.model)
+        self.model: OODModel = build_model(task.architecture)
+        self.macs = multiplications(self.model, task.side)
         self.model = self.model.to(device).to(memory_format=torch.channels_last)
-        self.network: Callable[..., Any] = torch.compile(self.model) if switches["compiled"] else self.model
-        parameters = {name: part.get("default") for name, part in adapt.RECORD["parameters"].items()}
-        first = initial_prototypes(100, 6, 128, "uniform01", torch.Generator().manual_seed(1))
-        self.objective: Objective = adapt.Adapt(parameters, Sizes(100, 128), first).to(device)
+        self.network: Callable[..., Any] | None = torch.compile(self.model) if switches["compiled"] else None
+        self.objective = task.objective().to(device)
         self.optimiser = torch.optim.SGD(
             self.model.parameters(), lr=0.01, momentum=0.9, nesterov=True, fused=switches["fused"] or None
         )
-        self.precision, self.device, self.batch = switches["precision"], device, options.batch
+        self.precision, self.device, self.task = switches["precision"], device, task
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
-        self.images = torch.randint(0, 256, (IMAGES // 10, 32, 32, 3), dtype=torch.uint8, device=device)
-        self.labels = torch.randint(0, 100, (IMAGES // 10,), device=device)
+        self.images, self.labels = task.pool(device)
 
     def __call__(self, number: int, clock: "Clock | None" = None) -> None:
         draw, mark = generator(0, "augmentation", 0, number), clock.mark if clock else (lambda part: None)
-        index = upload(torch.randint(0, len(self.images), (self.batch,), generator=draw), self.device)
+        index, others = self._drawn(self.task.batch, draw), self._drawn(self.task.outliers, draw)
         mark("")
-        views = torch.cat([augment(self.images[index], VIEWS, draw) for _ in range(TWO)])
-        x = normalise(views, CONSTANTS).contiguous(memory_format=torch.channels_last)
+        x = self.task.input(self.images[index], self.task.views, draw)
+        outliers = self.task.input(self.images[others], 1, draw) if self.task.outliers else None
         mark("augment")
         with autocast(self.device, self.precision):
-            outputs = self.network(x).float()
+            inside, outside = self.task.forward(self.model, x, outliers, self.network)
         mark("forward")
-        total = self.objective.loss(outputs, None, self.labels[index], Context(0, 1, number)).total
+        # The last epoch of a hundred: every term of the loss has begun
+        total = self.objective.loss(inside, outside, self.labels[index], Context(99, 100, number)).total
         mark("loss")
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(total).backward()
@@ -129,6 +127,10 @@ class Step:
         self.scaler.update()
         self.objective.commit(skipped=False)
         mark("optimiser")
+
+    def _drawn(self, count: int, draw: torch.Generator) -> torch.Tensor:
+        """Places of ``count`` images, on the device."""
+        return upload(torch.randint(0, len(self.images), (count,), generator=draw), self.device)
 
 
 def product_rate(size: int = 1024, times: int = 10) -> float:
@@ -141,8 +143,8 @@ def product_rate(size: int = 1024, times: int = 10) -> float:
     return 2 * size**3 / min(seconds) / 1e12
 
 
-def multiplications(model: OODModel) -> int:
-    """Multiply-adds of convolutions and linear layers for one image of 32 pixels."""
+def multiplications(model: OODModel, side: int) -> int:
+    """Multiply-adds of convolutions and linear layers for one image of ``side`` pixels."""
     total = 0
 
     def count(module: torch.nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
@@ -154,7 +156,7 @@ def multiplications(model: OODModel) -> int:
     kinds = (torch.nn.Conv2d, torch.nn.Linear)
     hooks = [module.register_forward_hook(count) for module in model.modules() if isinstance(module, kinds)]
     with torch.no_grad():
-        model.eval()(torch.zeros(1, 3, 32, 32))
+        model.eval()(torch.zeros(1, 3, side, side))
     for hook in hooks:
         hook.remove()
     model.train()
