@@ -1,4 +1,4 @@
-"""Claims about papers/edge.yaml, voc_animals.yaml and miniplaces.yaml: what EDGE and its rivals specify."""
+"""Claims about papers/edge.yaml and the small ones beside it: what EDGE and its rivals specify."""
 
 import os
 from pathlib import Path
@@ -12,6 +12,7 @@ from methods.settings.papers import complete_recipe, load_paper, recipe_on, reso
 
 CATALOG = load_catalog()
 EDGE, ANIMALS, PLACES = load_paper("edge"), load_paper("voc_animals"), load_paper("miniplaces")
+COCO_MINI, ABLATION = load_paper("coco_mini"), load_paper("edge_ablation")
 RESNETS, DENSENETS = ("voc", "coco", "nuswide"), ("voc-densenet", "coco-densenet", "nuswide-densenet")
 TRAINED = ("bce", "edge", "outlier_exposure", "energy_bounded", "oecc", "asl", "focal", "logitnorm_multilabel")
 EXPOSED = ("edge", "outlier_exposure", "energy_bounded", "oecc")
@@ -21,7 +22,7 @@ def recipe(name, benchmark="voc", paper=EDGE):
     return complete_recipe(recipe_on(resolve_recipe(paper, name), benchmark), name)
 
 
-MULTI_LABEL = ["edge", "voc_animals", "miniplaces"]
+MULTI_LABEL = ["edge", "voc_animals", "miniplaces", "coco_mini", "edge_ablation"]
 
 
 @pytest.mark.parametrize("paper", [*([name] for name in MULTI_LABEL), ["adapt", "cifar100_small", *MULTI_LABEL]])
@@ -171,7 +172,11 @@ def test_no_candidate_for_the_outliers_of_voc_animals_overlaps_what_is_tested(ca
 
 @pytest.mark.parametrize(
     ("name", "benchmark", "paper"),
-    [("edge_animals", "voc-animals", ANIMALS), ("edge_places", "miniplaces-objects", PLACES)],
+    [
+        ("edge_animals", "voc-animals", ANIMALS),
+        ("edge_places", "miniplaces-objects", PLACES),
+        ("edge_coco_mini", "coco-mini", COCO_MINI),
+    ],
 )
 def test_edge_on_a_small_set_is_scaled_down_from_the_paper(name, benchmark, paper):
     own, whole = recipe(name, benchmark, paper), recipe("edge")
@@ -223,10 +228,48 @@ def test_miniplaces_trains_as_voc_animals_for_half_the_epochs(name):
         assert SCENES[key] == BENCHMARK[key]
 
 
+FEW = COCO_MINI["benchmarks"]["coco-mini"]
+
+
+@pytest.mark.parametrize("candidate", [("imagenet_1000", "without_coco"), ("dtd_128", "outliers")])
+def test_no_candidate_for_the_outliers_of_coco_mini_overlaps_what_is_tested(candidate):
+    assert FEW["outlier_selection"]["candidates"][candidate[0]]["split"] == candidate[1]
+    assert shared_classes(CATALOG, "coco_mini", *candidate) == []
+    assert not any(share_images(CATALOG, candidate, (name, part["split"])) for name, part in FEW["ood"].items())
+    assert not share_images(CATALOG, ("coco_mini", "train_part"), ("coco_mini", "val"))
+
+
+@pytest.mark.parametrize("name", ["bce", "edge", "outlier_exposure"])
+def test_coco_mini_trains_as_voc_animals_but_for_the_number_of_epochs(name):
+    own, whole = recipe(f"{name}_coco_mini", "coco-mini", COCO_MINI), recipe(f"{name}_animals", "voc-animals", ANIMALS)
+    assert {key for key in whole if own[key] != whole[key]} <= {"epochs", "selection", "objective"}
+    assert own["objective"] == whole["objective"] | ({"start_epoch": 12} if name == "edge" else {})
+    for key in ("render", "normalisation", "network"):
+        assert FEW[key] == BENCHMARK[key]
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("edge_animals", {}),
+        ("edge_animals-without-gap", {"beta": 0.0}),
+        ("edge_animals-without-outlier-term", {"alpha": 0.0}),
+        ("edge_animals-k64", {"top_k": 64}),
+        ("edge_animals-start0", {"start_epoch": 0}),
+    ],
+)
+def test_the_ablation_changes_one_part_of_edge_and_shares_its_training(name, change):
+    study = load_study({"papers": ["voc_animals", "edge_ablation"], "seeds": [0]})
+    whole = recipe("edge_animals", "voc-animals", ANIMALS)
+    own = study.recipe(next(iter(study.runs("voc-animals", [name]))))
+    assert {key for key in whole if own[key] != whole[key]} <= {"label", "objective"}
+    assert own["objective"] == whole["objective"] | change
+
+
 @pytest.mark.skipif(
     not os.environ.get("OOD_REPRO_TEST_DATA"), reason="OOD_REPRO_TEST_DATA names no folder of real sets"
 )
-@pytest.mark.parametrize("paper", ["voc_animals", "miniplaces"])
+@pytest.mark.parametrize("paper", ["voc_animals", "miniplaces", "coco_mini", "edge_ablation"])
 def test_a_small_paper_has_all_its_sets_in_the_real_data(tmp_path, paper):
     data = {"sources": [os.environ["OOD_REPRO_TEST_DATA"]], "folder": str(Path(tmp_path))}
     study = load_study({"papers": [paper], "seeds": [0], "data": data})

@@ -9,6 +9,7 @@ import pytest
 from methods.data import frozen
 from methods.data.catalog import load_catalog, split_entries
 from methods.data.frozen import Rule, draw, folder_of, left_out_classes
+from methods.data.overlap import shared_classes
 from methods.data.places import locate, wanted
 from methods.data.prepare import read_source
 from methods.data.sources import open_unpacked
@@ -19,7 +20,12 @@ from methods.settings.study import Study
 CATALOG = load_catalog()
 VOC = set(CATALOG["voc2012"]["classes"])
 PLACES = set(CATALOG["miniplaces_objects"]["classes"])
-SHOWN = {"voc_classes.csv": VOC, "miniplaces_classes.csv": PLACES | {"animal"}}  # animals are tested on beside PLACES
+COCO = set(CATALOG["coco2014"]["classes"])
+SHOWN = {
+    "voc_classes.csv": VOC,
+    "miniplaces_classes.csv": PLACES | {"animal"},  # animals are tested on beside PLACES
+    "coco_classes.csv": COCO,
+}
 ANIMALS = {"bird", "cat", "cow", "dog", "horse", "sheep"}
 TABLES = {rule.leaves_out for rule in frozen.RULES.values() if rule.leaves_out}
 WHY = {"kind", "relative", "part", "name", "seen", "scene"}
@@ -58,8 +64,11 @@ def test_a_table_names_a_class_of_the_id_set_and_a_reason_for_everything_left_ou
 @pytest.mark.parametrize("name", [name for name, rule in frozen.RULES.items() if rule.leaves_out])
 def test_the_catalog_says_what_a_list_lacks(name):
     dataset, split = name.split("/")
-    lacks = CATALOG[dataset]["splits"][split]["lacks"]
-    assert set(lacks) == {holds for holds, _ in left_out_classes(frozen.RULES[name].leaves_out).values()}
+    lacks = set(CATALOG[dataset]["splits"][split]["lacks"])
+    named = {holds for holds, _ in left_out_classes(frozen.RULES[name].leaves_out).values()}
+    # What is drawn from a list that lacks most already
+    assert lacks == (COCO if split == "without_coco" else named)
+    assert named <= lacks
 
 
 @pytest.mark.parametrize(
@@ -70,6 +79,19 @@ def test_every_imagenet_class_is_kept_or_left_out(split, table, count):
     assert len(kept(split)) == count
     assert kept(split).keys().isdisjoint(excluded(table))
     assert len(kept(split)) + len(excluded(table)) == 1000
+
+
+def test_outliers_without_coco_are_those_without_miniplaces_but_for_what_coco_labels():
+    before, left = kept("without_miniplaces"), kept("without_coco")
+    assert {wnid: before[wnid] for wnid in before if wnid not in left} == excluded("coco_classes.csv")
+    assert left.items() <= before.items()
+    assert len(left) == 80
+    words = {word for name in COCO for word in name.split()}
+    assert not {name for name in left.values() if set(name.lower().replace("-", "_").split("_")) & words}
+    assert shared_classes(CATALOG, "coco_mini", "imagenet_1000", "without_coco") == []
+    # Animals, crockery and cars are gone by the first list, by the words of MiniPlaces and not by those of COCO
+    assert {"animal", "cup", "car", "person"} <= set(CATALOG["imagenet_1000"]["splits"]["without_miniplaces"]["lacks"])
+    assert {"zebra", "cup", "airplane"} <= set(shared_classes(CATALOG, "coco_mini", "imagenet_1000", "all"))
 
 
 def test_no_kept_imagenet_class_is_named_after_a_voc_class():

@@ -536,6 +536,20 @@ def test_coco_counts_crowds_and_keeps_images_without_labels_as_asked(tmp_path, s
     assert data.members == tuple(f"val2014/{name}" for name in expected)
 
 
+def test_a_part_of_coco_is_what_was_published_under_its_folder(tmp_path):
+    places = {"c.jpg": "train2017", "a.jpg": "val2017", "b.jpg": "val2017"}
+    named = [
+        {**image, "coco_url": f"http://h/{places[image['file_name']]}/{image['file_name']}"}
+        for image in INSTANCES["images"]
+    ]
+    files = instances(images=named)
+    shown_of = {part: shown(found(tmp_path, files, "coco", **COCO, part=part)) for part in ("train2017", "val2017")}
+    assert shown_of == {"train2017": {"c.jpg": ["person", "brush"]}, "val2017": {"a.jpg": ["stop sign"], "b.jpg": []}}
+    annotated = found(tmp_path, files, "coco", **COCO, part="val2017", keep_unlabelled=False)
+    assert shown(annotated) == {"a.jpg": ["stop sign"]}
+    refused(tmp_path, instances(), r"instances\.json is no COCO instances file", "coco", **COCO, part="val2017")
+
+
 def test_the_classes_of_coco_stand_in_the_order_of_its_category_list(tmp_path):
     turned = instances(categories=INSTANCES["categories"][::-1])
     assert found(tmp_path, turned, "coco", **COCO).classes == ("brush", "stop sign", "person")
@@ -796,6 +810,10 @@ def test_coco_mini_has_five_images_without_annotation(real_data):
     assert set(annotated.sample_ids) == {
         sample for sample, labels in zip(whole.sample_ids, whole.labels, strict=True) if labels.any()
     }
+    train, val = (real_source(real_data, "coco_mini", split) for split in ("train", "val"))
+    assert set(train.sample_ids).isdisjoint(val.sample_ids)
+    assert {*train.sample_ids, *val.sample_ids} == set(annotated.sample_ids)
+    assert train.labels.any(axis=0).all()
 
 
 @pytest.mark.parametrize("name", sorted(set(frozen.RULES) - set(frozen.KNOWN_IDS)))

@@ -52,6 +52,7 @@ RULES: Mapping[str, Rule] = {
     "dtd_mini/validation": Rule("all", 200, seed=24700, by_class=True),
     "imagenet_1000/without_voc": Rule("all", 508, leaves_out="imagenet_1000/voc_classes.csv"),
     "imagenet_1000/without_miniplaces": Rule("all", 97, leaves_out="imagenet_1000/miniplaces_classes.csv"),
+    "imagenet_1000/without_coco": Rule("without_miniplaces", 80, leaves_out="imagenet_1000/coco_classes.csv"),
     "voc2012_animals/animals_alone": Rule("val", 1261, leaves_out=ANIMALS_WITH_PLACES),
     "voc2012_animals/ood_validation": Rule("train", 1229, leaves_out=ANIMALS_WITH_PLACES),
     "miniplaces_objects/outliers": Rule("train", 508, seed=24807, folders=25, leaves_out=PLACES_WITH_VOC),

@@ -15,7 +15,7 @@ from methods.data.frozen import KNOWN_IDS, RULES, draw, left_out_classes
 from methods.data.places import locate, wanted
 from methods.data.prepare import read_source
 from methods.data.sources import open_unpacked
-from methods.data.subsets import Lists, write_list
+from methods.data.subsets import read_lists, write_list
 from methods.settings.steps import prepare_settings
 from methods.settings.study import Study
 
@@ -31,7 +31,7 @@ def drawn_list(name: str, folder: str | None) -> list[str] | None:
     if place is None:
         return None
     settings = prepare_settings(Study({}, catalog), dataset, rule.of, {})
-    source = read_source(settings, open_unpacked(want, place), Lists(), f"{dataset}/{rule.of}")
+    source = read_source(settings, open_unpacked(want, place), read_lists(settings), f"{dataset}/{rule.of}")
     left_out = left_out_classes(rule.leaves_out) if rule.leaves_out else {}
     return draw(rule, source.sample_ids, source.labels, source.classes, left_out)
 

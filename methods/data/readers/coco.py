@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,11 @@ RECORD = {
             "default": True,
             "description": "images without an annotation stay, with all labels 0",
         },
+        "part": {
+            "type": "string",
+            "default": "",
+            "description": "images whose `coco_url` lies in this folder, such as val2017; empty for all",
+        },
     },
 }
 
@@ -33,8 +39,16 @@ def read(tree: Tree, entries: Sequence[str], options: Mapping[str, Any]) -> Pict
         content = json.loads(read_one(tree, name))
         classes, images, labels = _labels(content, options["crowd"])
         ids = tuple(str(part["file_name"]) for part in images)
+        kept = np.array([_is_of(part, options["part"]) for part in images], dtype=bool)
     pictures = Pictures(tuple(f"{options['images']}/{sample}" for sample in ids), labels, ids, classes)
-    return pictures if options["keep_unlabelled"] else pictures.take(np.flatnonzero(labels.any(axis=1)))
+    if not options["keep_unlabelled"]:
+        kept &= labels.any(axis=1)
+    return pictures if kept.all() else pictures.take(np.flatnonzero(kept))
+
+
+def _is_of(image: Mapping[str, Any], part: str) -> bool:
+    """Whether an entry of `images` is of the part that is asked for, by the address it was published under."""
+    return not part or PurePosixPath(image["coco_url"]).parent.name == part
 
 
 def _labels(content: dict[str, Any], crowd: bool) -> tuple[tuple[str, ...], list[dict[str, Any]], np.ndarray]:
