@@ -8,11 +8,8 @@ MSP of float32 logits, with the time of copying them. One thread; large pages as
 """
 
 import argparse
-import os
 import tempfile
 from pathlib import Path
-
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as the workflow sets it, before torch is imported
 
 import numpy as np
 import torch
@@ -26,6 +23,7 @@ from methods.data.render import render_image
 from methods.features.arrays import Features
 from methods.scores import joint_energy, maxlogit, msp
 from methods.training.augmentation import augment, normalise
+from methods.training.device import keep_freed_memory
 
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 VIEWS = {"horizontal_flip": 0.5, "random_resized_crop": {"area": [0.5, 1.0], "aspect": [3 / 4, 4 / 3]}}
@@ -35,6 +33,7 @@ BATCH = 64
 def main() -> None:
     options = arguments()
     torch.set_num_threads(1)
+    keep_freed_memory()  # as training does
     with threadpool_limits(1):
         report_input(options)
         report_scores(options)

@@ -22,7 +22,7 @@ import torch
 from benchmarks.workloads import NETWORKS, Workload, workload
 from methods.networks.model import OODModel, build_model
 from methods.objectives.base import Context
-from methods.training.device import autocast, choose_device, upload
+from methods.training.device import autocast, choose_device, keep_freed_memory, upload
 from methods.training.randomness import generator
 
 PARTS = ("augment", "forward", "loss", "backward", "optimiser")
@@ -33,6 +33,8 @@ def main() -> None:
     device = choose_device(options.device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     torch.set_num_threads(options.threads)
+    if device.type == "cpu":
+        keep_freed_memory()  # as training does
     if options.peak is None:
         options.peak = 989.0 if device.type == "cuda" else product_rate()
     task = workload(options)

@@ -9,10 +9,7 @@ loss, prototypes moved sample by sample, a DataLoader in front of the same netwo
 """
 
 import argparse
-import os
 from collections.abc import Callable, Iterator
-
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as the workflow sets it, before torch is imported
 
 import numpy as np
 import torch
@@ -28,6 +25,7 @@ from methods.objectives.base import Context, Sizes
 from methods.objectives.prototypes import initial_prototypes
 from methods.training.augmentation import augment
 from methods.training.augmentation import normalise as normalise_batch
+from methods.training.device import keep_freed_memory
 
 Value = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Row = tuple[str, Task, dict[str, Task], int]  # what, ours, peers, units of work
@@ -43,6 +41,7 @@ ARCHITECTURE = {
 def main() -> None:
     options = arguments()
     torch.set_num_threads(options.threads)
+    keep_freed_memory()  # as training does
     parts = {"augmentation": augmentation, "loss": loss, "cider": prototypes, "step": step}
     print(f"{options.threads} threads, best of {options.rounds}")
     print(f"{'what':40} {'ours, s':>9} {'a second':>9} {'peer':>34} {'peer, s':>9} {'ratio':>7}")

@@ -2,7 +2,6 @@
 
 import gc
 import inspect
-import os
 import sys
 from dataclasses import asdict
 from functools import cache
@@ -14,8 +13,6 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 sys.path.insert(0, workflow.basedir)
-# Jobs inherit it: torch on a CPU takes large arrays in large pages, for new small ones cost more than filling them
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 from workflow_scripts.installed import PLANNING, require_for_jobs, require_packages
 

@@ -2,6 +2,8 @@
 
 import copy
 import math
+import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +20,7 @@ from methods.objectives import adapt, bce, cross_entropy, edge
 from methods.objectives.base import Terms
 from methods.training import fit as engine
 from methods.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from methods.training.device import autocast, choose_device, prepare_device, seeded
+from methods.training.device import autocast, choose_device, keep_freed_memory, prepare_device, seeded
 from methods.training.epoch import EpochSums
 from methods.training.fit import FitData, fit
 from methods.training.optimisers import Stepper
@@ -714,6 +716,49 @@ def test_preparing_the_device_sets_the_threads_of_the_recipe():
     assert torch.get_num_threads() == 2
     prepare_device("cpu", 1, True)
     assert torch.get_num_threads() == 1
+
+
+FAULTS = """
+import resource, sys, torch
+from methods.training.device import prepare_device
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        torch.ones(24 << 20)  # 96 MB, 24,576 pages of 4 KB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+alone = faults()
+prepare_device("cpu", 1, True)
+faults()
+print(alone, faults())
+"""
+
+
+def faults_before_and_after_preparing(**variables):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "THP_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS], env={**environment, **variables}, check=True, capture_output=True, text=True
+    )
+    return [int(word) for word in done.stdout.split()]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no mallopt")
+def test_a_training_on_a_cpu_keeps_the_memory_it_frees():
+    alone, kept = faults_before_and_after_preparing()
+    assert alone > 100
+    assert kept < alone / 20
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no mallopt")
+def test_an_allocator_that_the_user_set_is_left_alone():
+    alone, after = faults_before_and_after_preparing(MALLOC_MMAP_THRESHOLD_="65536")
+    assert after > alone / 2
+
+
+def test_another_c_library_is_left_alone(monkeypatch):
+    monkeypatch.setattr("methods.training.device.ctypes.CDLL", lambda name: object())
+    keep_freed_memory()
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
