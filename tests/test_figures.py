@@ -252,9 +252,9 @@ def test_bins_of_equal_values_have_a_width():
 
 def test_energy_histograms_name_the_score_and_the_groups(draw):
     assert draw("energy_histograms").axes[0].get_xlabel() == "JointEnergy"
-    axis = draw("energy_histograms", methods=("bce",), score="maxlogit").axes[0]
-    assert axis.get_xlabel() == "MaxLogit"
-    groups = [text.get_text().split(" (")[0] for text in axis.get_legend().get_texts()]
+    figure = draw("energy_histograms", methods=("bce",), score="maxlogit")
+    assert figure.axes[0].get_xlabel() == "MaxLogit"
+    groups = [text.get_text().split(" (")[0] for text in figure.legends[0].get_texts()]
     assert groups == ["head ID", "tail ID", "Near & set", "Far_set"]
 
 

@@ -30,6 +30,7 @@ from methods.reporting.tables.main import make as main_table
 from methods.reporting.tables.parts import Column, Table, percent
 from methods.reporting.tables.ranks import make as ranks_table
 from methods.reporting.tables.tail import make as tail_table
+from methods.reporting.tables.tail_differences import make as tail_differences_table
 from methods.settings.schema import load_schema
 
 SETTINGS = {
@@ -648,7 +649,8 @@ def compared(seeds=2, **changes):
         for seed in range(seeds):
             for name, values in scores.items():
                 shift = 0.2 * seed * (name == "id") - 0.8 * (method == "adapt" and name == "tin")
-                runs.append(((method, "corrected", seed, name), {"msp": values + shift, f"only {method}": values}))
+                found = {"msp": values + shift, f"only {method}": values}
+                runs.append(((method, "corrected", seed, name), (found, np.zeros(len(values), np.int64))))
     settings = {
         **SETTINGS,
         "against": "palm",
@@ -691,6 +693,39 @@ def test_one_seed_has_no_interval_over_seeds():
 def test_differences_without_a_common_score_are_refused():
     with pytest.raises(ReproError, match="no method shares a score and a protocol with supcon"):
         compared(against="supcon", methods=[*SETTINGS["methods"], ["supcon", "SupCon"]])
+
+
+def test_differences_on_head_and_tail_are_those_of_these_id_images_alone():
+    draw = np.random.default_rng(1)
+    labels = np.zeros((90, 3), np.uint8)
+    labels[:50, 2] = 1  # the most frequent class
+    labels[40:70, 0] = 1
+    scores = {
+        name: {"id": draw.normal(1, 1, 90), "tin": draw.normal(0, 1, 60), "lsun": draw.normal(0, 1, 50)}
+        for name in ("adapt", "palm")
+    }
+    runs = [
+        ((method, "corrected", 0, name), ({"msp": values}, labels if name == "id" else np.zeros((len(values), 0))))
+        for method, sets in scores.items()
+        for name, values in sets.items()
+    ]
+    settings = {**SETTINGS, "against": "palm", "seeds": [0], "scores": [["msp", "MSP"]], "head_classes": 1}
+    settings |= {"methods": [[name, name] for name in scores], "runs": [name for name, _ in runs]}
+    found = tail_differences_table(settings, runs)
+    titles = ("Tiny", "LSUN #1*", "Average near")
+    assert [row[2] for row in found.rows] == [f"{title}, {part} ID" for part in ("head", "tail") for title in titles]
+    for first, kept in ((0, slice(50)), (3, slice(50, None))):
+        values = [auroc(count(sets["id"][kept], sets["tin"])) for sets in scores.values()]
+        assert found.cells[first][3].mean == pytest.approx(values[0] - values[1])
+        pairs = [
+            (((name, "corrected", 0, part), ({"msp": v[kept] if part == "id" else v}, labels)))
+            for name, sets in scores.items()
+            for part, v in sets.items()
+        ]
+        assert found.cells[first : first + 3] == differences_table(settings, pairs).cells
+    assert any("Head ID: the 50 ID test images with the most frequent class" in note for note in found.notes)
+    with pytest.raises(ReproError, match="Head or tail ID is empty"):
+        tail_differences_table({**settings, "head_classes": 0}, runs)
 
 
 def test_the_table_file_holds_the_interval_over_seeds():

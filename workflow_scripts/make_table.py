@@ -24,7 +24,7 @@ def main(snakemake: Any) -> None:
     if needs in ("metrics", "dilation"):
         for path in snakemake.input.runs:
             provenance.require_sidecar(path)
-    read: Callable[[str], Any] = (lambda path: read_scores(path)[0]) if needs == "scores" else read_csv
+    read: Callable[[str], Any] = (lambda path: read_scores(path)[:2]) if needs == "scores" else read_csv
     runs = [(name, read(path)) for name, path in zip(names, snakemake.input.runs, strict=True)]
     table = registry.load("reporting.tables", kind).make(settings, runs)
     write_text(snakemake.output.csv, to_csv(table))

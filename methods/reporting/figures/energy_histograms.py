@@ -23,7 +23,7 @@ from methods.reporting.figures.sources import (
     outline,
     set_look,
 )
-from methods.reporting.style import grid
+from methods.reporting.style import grid, legend_below
 
 RECORD = {
     "title": "Energy histograms of head ID, tail ID and OOD",
@@ -40,7 +40,7 @@ def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
     """One panel a method; densities share their bins within a panel."""
     names = methods_of(sources)
     shown = dict(settings["scores"]).get(settings["score"], settings["score"])
-    figure, axes = grid(len(names), settings, height=1.9)
+    figure, axes = grid(len(names), settings, height=1.6)
     for axis, (method, label) in zip(axes, names.items(), strict=True):
         groups = _groups(of_method(sources, method), settings)
         bins = common_bins([values for values, _ in groups.values()])
@@ -49,8 +49,8 @@ def draw(settings: Mapping[str, Any], sources: Sequence[Source]) -> Figure:
             look = outline(set_look(settings, dataset)) if dataset else inside
             axis.hist(clipped(values, bins), bins=bins, density=True, label=f"{name} ({len(values)})", **look)
         axis.set(title=label, xlabel=shown, yticks=[])
-        axis.legend()
     axes[0].set_ylabel("density")
+    legend_below(figure, axes)
     return figure
 
 

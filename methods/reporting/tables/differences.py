@@ -30,7 +30,9 @@ RESAMPLES = 1000
 
 HEADS = ("Methods", "Score", "OOD set")
 Scores = Mapping[str, np.ndarray]  # of one run on one set, by score instance
-SetScores = Sequence[tuple[tuple[str, str, int, str], Scores]]  # (method, protocol, seed, data set) and its scores
+Key = tuple[str, str, int, str]  # method, protocol, seed, data set
+SetScores = Sequence[tuple[Key, tuple[Scores, np.ndarray]]]  # with the labels of the set's images
+ScoresOfRuns = Sequence[tuple[Key, Scores]]
 
 
 def make(settings: Mapping[str, Any], runs: SetScores) -> Table:
@@ -41,19 +43,25 @@ def make(settings: Mapping[str, Any], runs: SetScores) -> Table:
 
     Args:
         settings: those of a main table with ``against``.
-        runs: scores of every run on the ID test set and the OOD sets, the ID set first.
+        runs: scores and labels of every run on the ID test set and the OOD sets, the ID set first.
 
     Raises:
         ReproError: no method shares a score with ``against``.
     """
-    table = Table(_columns(settings), [], [], _caption(settings), detection_notes(settings), HEADS)
+    return compare(settings, {"": [(key, scores) for key, (scores, _) in runs]}, [])
+
+
+def compare(settings: Mapping[str, Any], parts: Mapping[str, ScoresOfRuns], notes: Sequence[str]) -> Table:
+    """The table of :func:`make` for each part of the ID images, whose name follows that of the OOD set."""
+    table = Table(_columns(settings), [], [], _caption(settings), [*detection_notes(settings), *notes], HEADS)
     labels, protocols = dict(settings["methods"]), protocols_of(settings)
     for method, label in settings["methods"]:
         for protocol in protocols if method != settings["against"] else ():
-            sides = [_by_set(runs, name, protocol) for name in (method, settings["against"])]
-            if all(sides):
-                name = f"{row_label(label, protocol, protocols)} - {labels[settings['against']]}"
-                _add_rows(table, name, sides, settings)
+            name = f"{row_label(label, protocol, protocols)} - {labels[settings['against']]}"
+            for part, runs in parts.items():
+                sides = [_by_set(runs, name, protocol) for name in (method, settings["against"])]
+                if all(sides):
+                    _add_rows(table, name, part, sides, settings)
     refuse(
         not table.rows,
         f"The table {settings['caption']!r} has no row: no method shares a score and a protocol with "
@@ -62,14 +70,16 @@ def make(settings: Mapping[str, Any], runs: SetScores) -> Table:
     return table
 
 
-def _add_rows(table: Table, name: str, sides: list[dict[str, list[Scores]]], settings: Mapping[str, Any]) -> None:
-    """Rows of one pair of methods: for each score that both have, the sets and the averages of groups."""
+def _add_rows(
+    table: Table, name: str, part: str, sides: list[dict[str, list[Scores]]], settings: Mapping[str, Any]
+) -> None:
+    """Rows of a pair of methods on a part of the ID images: for each score that both have, the sets and the groups."""
     shared = [set.intersection(*(set(run) for run in next(iter(side.values())))) for side in sides]
     for score, label in settings["scores"]:
         if score in shared[0] & shared[1]:
             found = _Differences(score, sides)
             for title, sets in _targets(settings, found.sets):
-                table.rows.append((name, label, title))
+                table.rows.append((name, label, f"{title}, {part}" if part else title))
                 table.cells.append(_cells(found, sets, settings))
 
 
@@ -99,7 +109,7 @@ class _Differences:
         return difference, percentile_interval(difference, both), welch_interval(first, second)
 
 
-def _by_set(runs: SetScores, method: str, protocol: str) -> dict[str, list[Scores]]:
+def _by_set(runs: ScoresOfRuns, method: str, protocol: str) -> dict[str, list[Scores]]:
     """Data set -> scores of every seed of a method, in the order of the runs."""
     found: dict[str, list[Scores]] = {}
     for (name, own, _, dataset), scores in runs:

@@ -22,7 +22,7 @@ _PARTS = {"all": "", "head": "tail:head:", "tail": "tail:tail:"}
 def make(settings: Mapping[str, Any], runs: RunRows) -> Table:
     """Columns for all, head and tail ID against the average of every group named, else against every OOD set."""
     head, tail = (_images(part, runs) for part in ("head", "tail"))
-    notes = [*detection_notes(settings), _split_note(settings["head_classes"], head, tail)]
+    notes = [*detection_notes(settings), split_note(settings["head_classes"], head, tail)]
     notes += [f"n/a: no ID image is in the {part}." for part, count in (("head", head), ("tail", tail)) if not count]
     return add_methods(Table(_columns(settings), [], [], detection_caption(settings), notes), settings, runs)
 
@@ -48,7 +48,8 @@ def _images(part: str, runs: RunRows) -> int:
     )
 
 
-def _split_note(classes: int, head: int, tail: int) -> str:
+def split_note(classes: int, head: int, tail: int) -> str:
+    """What head and tail are, for the notes of a table."""
     what = "the most frequent class" if classes == 1 else f"one of the {classes} most frequent classes"
     return (
         f"Head ID: the {head} ID test images with {what} of this split (of equally frequent ones the lower index), "
