@@ -19,7 +19,7 @@ QUICK = {
     "image_store": ["--images", "200"],
     "scores": ["--train", "10000", "--test", "2000"],
 }
-_SHARED = {"__main__", "common"}
+_SHARED = {"__main__", "common", "workloads"}
 
 
 def names() -> list[str]:

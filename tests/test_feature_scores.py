@@ -21,7 +21,7 @@ from methods.scores.base import fit_instances, score_instances
 from methods.scores.linear import largest
 from methods.scores.nnguide import drawn
 from methods.scores.react import percentile
-from methods.scores.vim import usual_dimension
+from methods.scores.vim import origin_of, usual_dimension
 from methods.settings.parts import complete_part, part_problems
 from tests import golden
 
@@ -689,3 +689,12 @@ def test_scores_that_are_nan_are_refused(name, random_sets):
     queries.embedding[4, 0] = queries.projection[4, 0] = np.nan
     with pytest.raises(ReproError, match=rf"scores '{name}' are NaN or infinite for 1 of 25 .*first: image00004"):
         fitted_and_scored([name], queries, train, readout)
+
+
+def test_the_origin_of_vim_does_not_depend_on_rounding_where_the_rows_of_a_classifier_add_up_to_zero():
+    draw = np.random.default_rng(3)
+    weight, bias = draw.normal(size=(10, 64)), draw.normal(size=10)
+    weight, bias = weight - weight.mean(axis=0), bias - bias.mean()
+    expected = -np.linalg.pinv(weight, rtol=1e-9) @ bias
+    rounded = weight + 3e-15 * draw.normal(size=weight.shape)  # on some processors a direction more by numpy's default
+    np.testing.assert_allclose(origin_of({"weight": rounded, "bias": bias}), expected, atol=1e-9)

@@ -59,7 +59,7 @@ def null_space(
     width = rows.shape[1]
     d = usual_dimension(width) if dimension is None else dimension
     refuse(not 0 < d < width, f"{title} has a principal space of {d} of {width} features: choose 1 to {width - 1}.")
-    origin = -np.linalg.pinv(linear["weight"]) @ linear["bias"]
+    origin = origin_of(linear)
     known = moments(rows, np.zeros(len(rows), dtype=np.int64))
     apart = known.mean - origin
     spread, axes = np.linalg.eigh(known.scatter + len(rows) * np.outer(apart, apart))
@@ -67,6 +67,12 @@ def null_space(
     left = spread[: width - d].sum() <= _LEAST_RESIDUAL**2 * spread.sum()
     refuse(left, f"{inside}: choose a smaller `dimension`, or see why the features vary so little.")
     return {"origin": origin, "null": axes[:, : width - d]}
+
+
+def origin_of(linear: Mapping[str, np.ndarray]) -> np.ndarray:
+    """-pinv(W) b (E,). Directions that W has by rounding alone do not count: rows of a softmax may add up to zero."""
+    weight = linear["weight"]
+    return -np.linalg.pinv(weight, rtol=max(weight.shape) * np.finfo(weight.dtype).eps) @ linear["bias"]
 
 
 def residual(h: np.ndarray, space: Mapping[str, np.ndarray]) -> np.ndarray:
