@@ -14,6 +14,10 @@ VIEWS = {
     "grayscale": 0.2,
 }
 
+# EDGE's view of a photograph, and ImageNet's channel statistics
+CROP = {"horizontal_flip": 0.5, "random_resized_crop": {"area": [0.5, 1.0], "aspect": [3 / 4, 4 / 3]}}
+IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+
 
 def best(task: Task, rounds: int) -> float:
     """Least seconds of some rounds."""

@@ -17,7 +17,7 @@ import sys
 import torch
 
 from benchmarks.throughput import Step
-from benchmarks.workloads import NETWORKS, workload
+from benchmarks.workloads import add_arguments, workload
 from methods.training.device import keep_freed_memory
 
 WAYS = {"as it is": {}, "large pages": {"THP_MEM_ALLOC_ENABLE": "1"}, "kept": {}}
@@ -35,12 +35,9 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--task", default="edge", choices=["adapt", "edge"])
-    parser.add_argument("--network", default="efficientnet_lite0", choices=NETWORKS)
-    for name, value in (("side", None), ("batch", 64), ("steps", 5)):
-        parser.add_argument(f"--{name}", type=int, default=value)
-    parser.add_argument("--blocks", type=int, nargs="+", default=[3, 4, 6, 3])
-    parser.add_argument("--widths", type=int, nargs="+", default=[64, 128, 256, 512])
+    add_arguments(parser, task="edge", network="efficientnet_lite0")
+    parser.set_defaults(batch=64)
+    parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.task == "edge" and options.side is None:

@@ -4,7 +4,7 @@
 
 Input: random resized crop (area 0.5 to 1, as EDGE trains), flip and normalisation of whole batches of stored pixels,
 against opening JPEG files with Pillow and torchvision's transforms, image by image. Scores: JointEnergy, MaxLogit and
-MSP of float32 logits, with the time of copying them. One thread; large pages as in the workflow.
+MSP of float32 logits, with the time of copying them. One thread; freed memory is kept, as in training.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from PIL import Image
 from threadpoolctl import threadpool_limits
 from torchvision import transforms
 
-from benchmarks.common import best
+from benchmarks.common import CROP, IMAGENET, best
 from benchmarks.image_store import jpeg_files
 from methods.data.render import render_image
 from methods.features.arrays import Features
@@ -25,8 +25,6 @@ from methods.scores import joint_energy, maxlogit, msp
 from methods.training.augmentation import augment, normalise
 from methods.training.device import keep_freed_memory
 
-IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
-VIEWS = {"horizontal_flip": 0.5, "random_resized_crop": {"area": [0.5, 1.0], "aspect": [3 / 4, 4 / 3]}}
 BATCH = 64
 
 
@@ -79,7 +77,7 @@ def from_store(stored: torch.Tensor) -> None:
     """One view of every image, in shuffled batches as the fit loop takes them."""
     draw = torch.Generator().manual_seed(0)
     for index in torch.randperm(len(stored), generator=draw).split(BATCH):
-        normalise(augment(stored[index], VIEWS, draw), IMAGENET).contiguous(memory_format=torch.channels_last)
+        normalise(augment(stored[index], CROP, draw), IMAGENET).contiguous(memory_format=torch.channels_last)
 
 
 def report_scores(options: argparse.Namespace) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.workloads import NETWORKS, Workload, workload
+from benchmarks.workloads import Workload, add_arguments, workload
 from methods.networks.model import OODModel, build_model
 from methods.objectives.base import Context
 from methods.training.device import autocast, choose_device, keep_freed_memory, upload
@@ -49,14 +49,11 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
-    parser.add_argument("--task", default="adapt", choices=["adapt", "edge"])
-    for name, value in (("batch", None), ("side", None), ("steps", 20), ("epochs", None)):
-        parser.add_argument(f"--{name}", type=int, default=value)
+    add_arguments(parser, task="adapt", network="resnet50")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--epochs", type=int)
     parser.add_argument("--peak", type=float)
     parser.add_argument("--threads", type=int, default=1, help="of a CPU")
-    parser.add_argument("--blocks", type=int, nargs="+", default=[3, 4, 6, 3])
-    parser.add_argument("--widths", type=int, nargs="+", default=[64, 128, 256, 512])
-    parser.add_argument("--network", default="resnet50", choices=NETWORKS, help="of --task edge")
     parser.add_argument("--only", nargs="*", help="words that a combination must have: bf16 compiled fused")
     return parser.parse_args()
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from benchmarks.common import CONSTANTS, VIEWS
+from benchmarks.common import CONSTANTS, CROP, IMAGENET, VIEWS
 from methods import registry
 from methods.networks.model import Outputs
 from methods.objectives import adapt, edge
@@ -15,13 +15,11 @@ from methods.objectives.prototypes import initial_prototypes
 from methods.training.augmentation import augment, normalise
 from methods.training.outliers import forward_with_outliers
 
-IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 NETWORKS = {  # of EDGE's task; weights have no influence on speed
     "resnet50": {"name": "resnet", "depth": 50, "weights": "none"},
     "densenet121": {"name": "densenet121", "weights": "none"},
     "efficientnet_lite0": {"name": "efficientnet_lite0", "weights": "none"},
 }
-POOL = {"adapt": 5000, "edge": 512}  # images that batches are drawn from, a few hundred megabytes at most
 
 
 class Workload(NamedTuple):
@@ -34,6 +32,7 @@ class Workload(NamedTuple):
         batch: ID images of a step.
         views: of each ID image.
         outliers: outlier images of a step.
+        stored: images that batches are drawn from.
         passing: ID images of an epoch.
         epochs: of the paper, for the projected hours.
         augmentation: what a view goes through.
@@ -47,6 +46,7 @@ class Workload(NamedTuple):
     batch: int
     views: int
     outliers: int
+    stored: int
     passing: int
     epochs: int
     augmentation: dict[str, Any]
@@ -60,10 +60,9 @@ class Workload(NamedTuple):
 
     def pool(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """Random images (N, side, side, 3) uint8 and labels: (N,) int64, or (N, C) float of several labels."""
-        classes, several = self.architecture["classes"], self.outliers > 0
-        count = POOL["edge" if several else "adapt"]
+        classes, count = self.architecture["classes"], self.stored
         images = torch.randint(0, 256, (count, self.side, self.side, 3), dtype=torch.uint8, device=device)
-        if several:
+        if self.outliers:
             return images, (torch.rand(count, classes, device=device) < 0.1).float()
         return images, torch.randint(0, classes, (count,), device=device)
 
@@ -83,6 +82,16 @@ class Workload(NamedTuple):
         if outliers is None:
             return (network or model)(x).float(), None
         return forward_with_outliers(model, x, outliers, "split_domains", network)
+
+
+def add_arguments(parser: argparse.ArgumentParser, task: str, network: str) -> None:
+    """Options that :func:`workload` reads, with the defaults of a benchmark."""
+    parser.add_argument("--task", default=task, choices=["adapt", "edge"])
+    parser.add_argument("--network", default=network, choices=NETWORKS, help="of --task edge")
+    parser.add_argument("--blocks", type=int, nargs="+", default=[3, 4, 6, 3], help="of --task adapt")
+    parser.add_argument("--widths", type=int, nargs="+", default=[64, 128, 256, 512], help="of --task adapt")
+    for name in ("batch", "side"):
+        parser.add_argument(f"--{name}", type=int)
 
 
 def workload(options: argparse.Namespace) -> Workload:
@@ -105,6 +114,7 @@ def of_adapt(options: argparse.Namespace) -> Workload:
         batch=options.batch or 512,
         views=2,
         outliers=0,
+        stored=5000,
         passing=50_000,
         epochs=500,
         augmentation=VIEWS,
@@ -134,9 +144,10 @@ def of_edge(options: argparse.Namespace) -> Workload:
         batch=batch,
         views=1,
         outliers=batch,
+        stored=512,
         passing=5717,
         epochs=100,
-        augmentation={"horizontal_flip": 0.5, "random_resized_crop": {"area": [0.5, 1.0], "aspect": [3 / 4, 4 / 3]}},
+        augmentation=CROP,
         constants=IMAGENET,
         objective=lambda: edge.Edge(defaults(edge.RECORD)),
     )

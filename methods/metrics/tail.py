@@ -8,6 +8,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from methods.errors import refuse
+
 
 def class_order(labels: np.ndarray) -> np.ndarray:
     """(C,) class indices of multi-hot labels (N, C), most frequent first, ties by the lower index."""
@@ -23,6 +25,20 @@ def first_place(labels: np.ndarray) -> np.ndarray:
 def without_top(labels: np.ndarray, count: int) -> np.ndarray:
     """(N,) whether an image of the multi-hot labels (N, C) has none of the ``count`` most frequent classes."""
     return first_place(labels) >= count
+
+
+def tail_of(labels: np.ndarray, head_classes: int) -> np.ndarray:
+    """(N,) whether an image is tail ID; the others are head ID.
+
+    Raises:
+        ReproError: one of the two is empty.
+    """
+    tail = without_top(labels, head_classes)
+    refuse(
+        bool(tail.all() or not tail.any()),
+        "Head or tail ID is empty: give the benchmark another number of head_classes.",
+    )
+    return tail
 
 
 def id_parts(labels: np.ndarray, head_classes: int | None, steps: Iterable[int]) -> dict[str, np.ndarray]:

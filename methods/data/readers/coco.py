@@ -43,7 +43,7 @@ def read(tree: Tree, entries: Sequence[str], options: Mapping[str, Any]) -> Pict
     pictures = Pictures(tuple(f"{options['images']}/{sample}" for sample in ids), labels, ids, classes)
     if not options["keep_unlabelled"]:
         kept &= labels.any(axis=1)
-    return pictures if kept.all() else pictures.take(np.flatnonzero(kept))
+    return pictures.take(np.flatnonzero(kept))
 
 
 def _is_of(image: Mapping[str, Any], part: str) -> bool:

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from methods.errors import refuse
 from methods.features.score_store import read_scores
-from methods.metrics.tail import without_top
+from methods.metrics.tail import tail_of
 from methods.reporting.figures.sources import (
     ID_LOOK,
     Source,
@@ -60,11 +59,7 @@ def _groups(sources: Sequence[Source], settings: Mapping[str, Any]) -> dict[str,
         scores, labels, _ = read_scores(source.path)
         values = scores[settings["score"]]
         if source.role == "id":
-            tail = without_top(labels, settings["head_classes"])
-            refuse(
-                bool(tail.all() or not tail.any()),
-                "Head or tail ID is empty: give the benchmark another number of head_classes.",
-            )
+            tail = tail_of(labels, settings["head_classes"])
             groups |= {"head ID": (values[~tail], ""), "tail ID": (values[tail], "")}
         else:
             groups[source.title] = (values, source.dataset)

@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from methods.errors import refuse
-from methods.metrics.tail import without_top
+from methods.metrics.tail import tail_of
 from methods.reporting.tables.differences import ScoresOfRuns, SetScores, compare
 from methods.reporting.tables.parts import Table
 from methods.reporting.tables.tail import split_note
@@ -28,11 +27,7 @@ def make(settings: Mapping[str, Any], runs: SetScores) -> Table:
         ReproError: head or tail is empty, or no method shares a score with ``against``.
     """
     inside = runs[0][0][3]
-    tail = without_top(runs[0][1][1], settings["head_classes"])
-    refuse(
-        bool(tail.all() or not tail.any()),
-        "Head or tail ID is empty: give the benchmark another number of head_classes.",
-    )
+    tail = tail_of(runs[0][1][1], settings["head_classes"])
     parts = {"head ID": _of_part(runs, inside, ~tail), "tail ID": _of_part(runs, inside, tail)}
     note = split_note(settings["head_classes"], int((~tail).sum()), int(tail.sum()))
     return compare(settings, parts, [note])
